@@ -1,0 +1,76 @@
+"""What a step receives: sessions on both servers, names, options, and ways to tell and to wait.
+
+A ``ReadContext`` can only look: its sessions are read-only by the server's own rule, and its type
+has no way to write. A ``WriteContext`` adds writing sessions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from migrator.config import Config
+from migrator.errors import TimedOut
+from migrator.events import Emit, StepNote, StepProgress, ignore
+from migrator.pg.names import Names
+from migrator.pg.server import Server
+from migrator.pg.session import ReadSession, WriteSession
+
+
+@dataclass
+class ReadContext:
+    """Both servers, read-only."""
+
+    source: ReadSession
+    destination: ReadSession
+    source_server: Server
+    destination_server: Server
+    names: Names
+    config: Config
+    emit: Emit = ignore
+    step: str = ""
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass
+class WriteContext(ReadContext):
+    """Both servers, and sessions that may write. ``confirm`` asks the operator a yes/no question."""
+
+    write_source: WriteSession = field(kw_only=True)
+    write_destination: WriteSession = field(kw_only=True)
+    confirm: Callable[[str], bool] = field(default=lambda _question: True, kw_only=True)
+
+    def progress(self, done: int, total: int, unit: str, what: str = "") -> None:
+        """Tell how far the current step is."""
+        self.emit(StepProgress(self.step, done, total, unit, what))
+
+    def note(self, text: str) -> None:
+        """Tell the operator something about the current step."""
+        self.emit(StepNote(self.step, text))
+
+    def wait_until(
+        self,
+        condition: Callable[[], bool],
+        *,
+        what: str,
+        timeout: float,
+        interval: float = 0.05,
+        explain: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Wait until ``condition`` holds.
+
+        ``timeout`` and ``interval`` are seconds. Raises TimedOut naming ``what`` was waited for and
+        what ``explain`` says stands in the way.
+        """
+        deadline = self.now() + timeout
+        while not condition():
+            if self.now() > deadline:
+                why = explain()
+                raise TimedOut(
+                    f"gave up after {timeout:g} s waiting for {what}" + (f": {why}" if why else ""),
+                    hint="migrator advance",
+                    step=self.step,
+                )
+            self.sleep(interval)

@@ -1,0 +1,70 @@
+"""The names of everything migrator makes on a server, and the mark that says it is ours.
+
+Names are derived from the migration's name and both databases' names, so that every run and every
+host arrives at the same ones, whatever characters those hold: at most 63 bytes, and legal for a
+replication slot (``[a-z0-9_]``, PostgreSQL documentation 26.2.6 and 49.2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of one migration's objects."""
+
+    migration: str
+    key: str
+
+    @classmethod
+    def of(cls, migration: str, source_database: str, destination_database: str) -> Names:
+        """Derive the names for a migration between two databases."""
+        digest = hashlib.sha256(
+            "\x00".join((migration, source_database, destination_database)).encode()
+        ).hexdigest()[:10]
+        slug = re.sub(r"[^a-z0-9]+", "_", migration.lower()).strip("_")[:30].strip("_")
+        return cls(migration, f"{slug}_{digest}" if slug else digest)
+
+    @property
+    def schema(self) -> str:
+        """Return the schema that holds our tables on both servers."""
+        return f"migrator_{self.key}"
+
+    @property
+    def publication(self) -> str:
+        """Return the publication on the source."""
+        return f"migrator_{self.key}"
+
+    @property
+    def subscription(self) -> str:
+        """Return the subscription on the destination."""
+        return f"migrator_{self.key}"
+
+    @property
+    def slot(self) -> str:
+        """Return the replication slot on the source."""
+        return f"migrator_{self.key}"
+
+    @property
+    def fence(self) -> str:
+        """Return the fence trigger on every table."""
+        return f"migrator_fence_{self.key}"
+
+    @property
+    def application(self) -> str:
+        """Return the ``application_name`` of all our sessions."""
+        return f"migrator_{self.key}"
+
+    @property
+    def mark(self) -> str:
+        """Return the comment that marks an object as ours."""
+        return f"migrator:{self.key}"
+
+    @property
+    def lock_key(self) -> int:
+        """Return the key of the advisory lock that keeps two operators apart (signed 64 bits)."""
+        digest = hashlib.sha256(b"migrator lock " + self.key.encode()).digest()
+        return int.from_bytes(digest[:8], "big", signed=True)

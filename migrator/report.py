@@ -1,0 +1,172 @@
+"""The value objects that commands answer with; ``render`` shows them as text or JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Report:
+    """The root of all answers."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer as one JSON-ready object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ServerReport(Report):
+    """One server as seen now. ``error`` is set when it could not be reached."""
+
+    side: str
+    where: str
+    database: str
+    version: str = ""
+    system_identifier: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class FindingReport(Report):
+    """One result of a check: ``severity`` is block, warn or info."""
+
+    check: str
+    severity: str
+    subject: str
+    message: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class StepReport(Report):
+    """One step: ``found`` is absent, partial, done, conflict, or empty when it was not looked at."""
+
+    name: str
+    found: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class TransitionReport(Report):
+    """One transition and its steps. ``status`` is done, next, later or undo."""
+
+    name: str
+    source: str
+    target: str
+    status: str
+    steps: tuple[StepReport, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanReport(Report):
+    """What a migration will do, or what one command would do (``--dry-run``)."""
+
+    migration: str
+    state: str
+    source: ServerReport
+    destination: ServerReport
+    tables: int
+    bytes: int
+    sequences: int
+    findings: tuple[FindingReport, ...]
+    transitions: tuple[TransitionReport, ...]
+    written: bool = False
+
+
+@dataclass(frozen=True)
+class StreamReport(Report):
+    """The forward stream: state, lag in bytes and (from the heartbeat) seconds, retained WAL."""
+
+    state: str
+    lag_bytes: int | None = None
+    lag_seconds: float | None = None
+    retained_bytes: int | None = None
+    wal_status: str = ""
+    error_count: int | None = None
+
+
+@dataclass(frozen=True)
+class StatusReport(Report):
+    """Where a migration stands. ``warnings`` come first in every rendering; ``next`` is a command."""
+
+    migration: str
+    state: str
+    next: str
+    source: ServerReport
+    destination: ServerReport
+    transitions: tuple[TransitionReport, ...]
+    stream: StreamReport | None = None
+    holder: str = ""
+    last_error: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableProgress(Report):
+    """One table of the initial copy; bytes and rows as really sent."""
+
+    table: str
+    state: str
+    rows: int = 0
+    bytes: int = 0
+    estimated_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ProgressReport(Report):
+    """How far the initial copy and the stream are. Rates are per second; ``eta_seconds`` may be unknown."""
+
+    migration: str
+    state: str
+    tables_done: int
+    tables_total: int
+    bytes_done: int
+    bytes_total: int
+    rows_done: int
+    bytes_per_second: float
+    eta_seconds: float | None
+    tables: tuple[TableProgress, ...]
+    stream: StreamReport | None = None
+
+
+@dataclass(frozen=True)
+class AttemptReport(Report):
+    """One run of a step, as the journal recorded it."""
+
+    number: int
+    transition: str
+    step: str
+    kind: str
+    outcome: str
+    started_at: datetime
+    finished_at: datetime | None
+    host: str
+    pid: int
+    version: str
+    found: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HistoryReport(Report):
+    """Everything that was tried, oldest first."""
+
+    migration: str
+    state: str
+    attempts: tuple[AttemptReport, ...]
+
+
+@dataclass(frozen=True)
+class AdvanceReport(Report):
+    """What ``advance`` or ``rollback-to`` did: the states gone through, and what comes next."""
+
+    migration: str
+    came_from: str
+    state: str
+    seconds: float
+    next: str
+    attention: tuple[str, ...] = ()

@@ -1,0 +1,217 @@
+"""The workflow: six states, five transitions, their steps in order. This is the one page.
+
+    planned → schema_copied → replicating → seq_synced → cutover → cleaned
+
+A step's name is its file under ``migrator/steps``, its key in the journal and the word that
+``migrator explain`` takes. To add a step: write the file, put its name here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from transitions import Machine, MachineError
+
+from migrator.errors import OutOfOrder, UnknownName
+
+
+class State(StrEnum):
+    """Where a migration stands; each name is a fact that is true of both servers."""
+
+    PLANNED = "planned"
+    SCHEMA_COPIED = "schema_copied"
+    REPLICATING = "replicating"
+    SEQ_SYNCED = "seq_synced"
+    CUTOVER = "cutover"
+    CLEANED = "cleaned"
+
+
+STATES: tuple[State, ...] = tuple(State)
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One way from a state to the next, as an ordered list of steps.
+
+    ``no_return_at`` names the step whose commit is the point of no return: before it the
+    transition can be undone, after it a re-run only goes forward.
+    """
+
+    name: str
+    source: State
+    target: State
+    steps: tuple[str, ...]
+    no_return_at: str | None = None
+
+
+TRANSITIONS: tuple[Transition, ...] = (
+    Transition(
+        "copy_schema",
+        State.PLANNED,
+        State.SCHEMA_COPIED,
+        ("pin_servers", "restore_pre_data", "copy_database_settings"),
+    ),
+    Transition(
+        "replicate",
+        State.SCHEMA_COPIED,
+        State.REPLICATING,
+        (
+            "create_publication",
+            "copy_tables",
+            "build_indexes",
+            "create_subscription",
+            "add_foreign_keys",
+            "restore_post_data",
+            "refresh_materialized_views",
+            "analyze_tables",
+            "fence_destination",
+            "await_catch_up",
+        ),
+    ),
+    Transition(
+        "sync_sequences",
+        State.REPLICATING,
+        State.SEQ_SYNCED,
+        ("sync_sequences",),
+    ),
+    Transition(
+        "cut_over",
+        State.SEQ_SYNCED,
+        State.CUTOVER,
+        (
+            "prepare_fence",
+            "pass_gates",
+            "hand_over",
+            "open_destination",
+            "switch_route",
+            "end_source_sessions",
+        ),
+        no_return_at="hand_over",
+    ),
+    Transition(
+        "clean_up",
+        State.CUTOVER,
+        State.CLEANED,
+        (
+            "drop_subscription",
+            "drop_slot",
+            "drop_publication",
+            "drop_fence",
+            "drop_registry",
+            "scan_leftovers",
+        ),
+        no_return_at="drop_subscription",
+    ),
+)
+
+ALL_STEPS: tuple[str, ...] = tuple(step for t in TRANSITIONS for step in t.steps)
+
+
+def parse_state(value: str) -> State:
+    """Return the state of that name.
+
+    Raises UnknownName for anything else; ``transitions`` itself would silently add it.
+    """
+    try:
+        return State(value)
+    except ValueError:
+        raise UnknownName(
+            f"there is no state {value!r}; the states are {', '.join(STATES)}",
+            hint="migrator graph",
+        ) from None
+
+
+class Lifecycle:
+    """Guard the order of transitions; holds no data and has no side effects.
+
+    The ``transitions`` machine decides what is allowed and draws the diagram; the journal's
+    compare-and-swap is what moves a migration.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.state: str = state.value
+        self.machine = Machine(
+            model=self,
+            states=[s.value for s in STATES],
+            transitions=[
+                {"trigger": t.name, "source": t.source.value, "dest": t.target.value}
+                for t in TRANSITIONS
+            ],
+            initial=state.value,
+            auto_transitions=False,
+        )
+
+    def next(self) -> Transition | None:
+        """Return the transition that leaves the current state, or None when it is terminal."""
+        return next((t for t in TRANSITIONS if t.source == self.state), None)
+
+    def previous(self) -> Transition | None:
+        """Return the transition that led to the current state, or None for ``planned``."""
+        return next((t for t in TRANSITIONS if t.target == self.state), None)
+
+    def require(self, name: str) -> Transition:
+        """Return the transition ``name`` if the current state allows it.
+
+        Raises UnknownName when there is none of that name, OutOfOrder when it is not its turn.
+        """
+        found = next((t for t in TRANSITIONS if t.name == name), None)
+        if found is None:
+            names = ", ".join(t.name for t in TRANSITIONS)
+            raise UnknownName(f"there is no transition {name!r}; they are {names}")
+        try:
+            self.machine.events[name].trigger(self)
+        except MachineError:
+            raise self._out_of_order(f"{name} needs state {found.source}") from None
+        return found
+
+    def path_to(self, target: State) -> tuple[Transition, ...]:
+        """Return the transitions from the current state forward to ``target``, in order.
+
+        Raises OutOfOrder when ``target`` is not ahead.
+        """
+        here = STATES.index(State(self.state))
+        there = STATES.index(target)
+        if there <= here:
+            raise self._out_of_order(f"{target} is not ahead")
+        return TRANSITIONS[here:there]
+
+    def path_back_to(self, target: State) -> tuple[Transition, ...]:
+        """Return the transitions to undo, last first, to be back in ``target``.
+
+        Includes the transition that leaves the current state, because it may be half done: so
+        ``rollback-to`` the current state undoes what a failed ``advance`` left behind.
+        Raises OutOfOrder when ``target`` is ahead, or from the terminal state.
+        """
+        here = STATES.index(State(self.state))
+        there = STATES.index(target)
+        if there > here:
+            raise self._out_of_order(f"{target} is ahead, not behind")
+        if State(self.state) is State.CLEANED:
+            raise self._out_of_order("cleaned is terminal, there is no way back")
+        return tuple(reversed(TRANSITIONS[there : here + 1]))
+
+    def _out_of_order(self, why: str) -> OutOfOrder:
+        following = self.next()
+        allowed = [following.name] if following else []
+        return OutOfOrder(
+            f"refused: the migration is {self.state} and {why}; "
+            + (f"what is allowed now is {following.name}" if following else "nothing is left to do"),
+            hint="migrator advance" if following else "migrator status",
+            state=self.state,
+            allowed=allowed,
+        )
+
+
+def diagram(current: State | None = None) -> str:
+    """Return the states and transitions as a mermaid state diagram, the current one marked."""
+    lines = ["stateDiagram-v2", "    direction LR", f"    [*] --> {TRANSITIONS[0].source}: plan"]
+    lines += [f"    {t.source} --> {t.target}: {t.name}" for t in TRANSITIONS]
+    lines += [f"    {t.target} --> {t.source}: rollback-to" for t in TRANSITIONS[:3]]
+    lines.append(f"    {State.CLEANED} --> [*]")
+    if current is not None:
+        lines += [
+            "    classDef current fill:#2f6f4f,color:#fff,stroke-width:2px",
+            f"    class {current} current",
+        ]
+    return "\n".join(lines) + "\n"
