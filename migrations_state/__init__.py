@@ -1,0 +1,1 @@
+"""The Alembic scripts of the state store, run in-process by ``migrator.store.schema``."""

@@ -6,42 +6,75 @@ accepted. Durations are written ``"10s"``, ``"500ms"``, ``"5min"``, ``"2h"``; si
 
 from __future__ import annotations
 
-import re
 import tomllib
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
+from migrator.config_convert import Duration, Size, convert, show
 from migrator.errors import ConfigError
+from migrator.pg.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["DEFAULT_FILE", "Config", "Duration", "LoadedConfig", "Size", "load"]
 
 DEFAULT_FILE = "migrator.toml"
-DURATION_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-SIZE_UNITS = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
-
-
-class Duration(float):
-    """A length of time in seconds, written with its unit."""
-
-
-class Size(int):
-    """A number of bytes, written with its unit."""
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
+    def __repr__(self) -> str:
+        return redact(super().__repr__())
+
+
+Name = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        pattern=r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]+\Z",
+        description="a text of 1 to 200 characters, without control characters",
+    ),
+]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=r"^postgres(ql)?://|=",
+        description='"postgresql://user@host:port/database" or "service=name"',
+    ),
+]
+StateUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(sqlite|postgresql|postgresql\+psycopg)://",
+        description='"sqlite:///FILE" or "postgresql://user@host:port/database"',
+    ),
+]
+Pattern = Annotated[
+    str,
+    Meta(pattern=r"(?s).\..", description='shell patterns on schema.table, such as "public.*"'),
+]
+Patterns = Annotated[
+    tuple[Pattern, ...],
+    Meta(min_length=1, description='a list of shell patterns, such as ["public.*"]'),
+]
+Count = Annotated[int, Meta(ge=1, description="a whole number from 1")]
+Shift = Annotated[int, Meta(ge=0, lt=2**62, description="a whole number from 0 to 2^62 - 1")]
 
 
 class MigrationSection(_Section, frozen=True):
     """Who we are: ``name`` names the migration in the store and on the servers."""
 
-    name: str
+    name: Name
 
 
 class ServerSection(_Section, frozen=True):
     """How to reach a server. libpq rules: service, passfile and PG* variables work."""
 
-    url: str
+    url: Url
 
 
 class ReplicationSection(_Section, frozen=True):
@@ -54,10 +87,11 @@ class ReplicationSection(_Section, frozen=True):
 
 class TablesSection(_Section, frozen=True):
     """Which tables' rows migrate (the schema is always copied whole). Shell patterns on
-    ``schema.table``."""
+    ``schema.table``.
+    """
 
-    include: tuple[str, ...] = ("*.*",)
-    exclude: tuple[str, ...] = ()
+    include: Patterns = ("*.*",)
+    exclude: tuple[Pattern, ...] = ()
     unlogged: Literal["refuse", "skip"] = "refuse"
     large_objects: Literal["refuse", "ignore"] = "refuse"
 
@@ -66,13 +100,13 @@ class CopySection(_Section, frozen=True):
     """How the initial copy runs."""
 
     lock_timeout: Duration = Duration(2)
-    lock_attempts: int = 30
+    lock_attempts: Count = 30
 
 
 class SequencesSection(_Section, frozen=True):
     """``shift`` is added to every sequence, in the direction it counts."""
 
-    shift: int = 1000
+    shift: Shift = 1000
 
 
 class CutoverSection(_Section, frozen=True):
@@ -81,7 +115,7 @@ class CutoverSection(_Section, frozen=True):
     max_pause: Duration = Duration(10)
     max_lag: Duration = Duration(5)
     lock_timeout: Duration = Duration(1)
-    attempts: int = 5
+    attempts: Count = 5
     fence: Literal["lock"] = "lock"
     router: Literal["manual", "command"] = "manual"
 
@@ -109,7 +143,7 @@ class CleanupSection(_Section, frozen=True):
 class StateSection(_Section, frozen=True):
     """Where the state store is: a SQLAlchemy url, SQLite or PostgreSQL."""
 
-    url: str = "sqlite:///.migrator/state.db"
+    url: StateUrl = "sqlite:///.migrator/state.db"
 
 
 class Config(_Section, frozen=True):
@@ -126,3 +160,79 @@ class Config(_Section, frozen=True):
     router: RouterSection = RouterSection()
     cleanup: CleanupSection = CleanupSection()
     state: StateSection = StateSection()
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A configuration and the file it came from."""
+
+    path: Path
+    config: Config
+
+    @property
+    def state_url(self) -> str:
+        """Return the store's url, a relative SQLite path made absolute.
+
+        It is relative to the file, so that every working directory arrives at the same store.
+        """
+        url = self.config.state.url
+        prefix, relative, file = url.partition("sqlite:///")
+        if prefix or not relative or not file or file.startswith(("/", ":memory:", "file:")):
+            return url
+        return f"{relative}{self.path.absolute().parent / file}"
+
+
+def load(path: Path, migration: str | None = None) -> LoadedConfig:
+    """Return the configuration in ``path``.
+
+    ``migration``, when given, must be the name of the migration that the file holds. Raises
+    ConfigError naming the file and every key that is not accepted.
+    """
+    problems: list[str] = []
+    config = convert(_read(path), Config, "", problems)
+    if not problems:
+        problems = list(_unusable(config))
+    if problems:
+        raise ConfigError(
+            "\n".join(f"{path}: {problem}" for problem in problems),
+            hint=f"edit {path}; `migrator --config NEW init` writes every key with its meaning",
+            file=str(path),
+            problems=problems,
+        )
+    if migration not in (None, config.migration.name):
+        raise ConfigError(
+            f"{path}: migration.name is {config.migration.name!r}, not {migration!r}; "
+            "a file holds one migration",
+            hint=f"migrator --migration {config.migration.name!r}, or --config another file",
+            file=str(path),
+        )
+    return LoadedConfig(path, config)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problem, hint = "there is no such file", "migrator init"
+    except OSError as error:
+        problem, hint = f"cannot be read: {error.strerror}", ""
+    except UnicodeDecodeError as error:
+        problem, hint = f"is not UTF-8 at byte {error.start}", ""
+    except tomllib.TOMLDecodeError as error:
+        problem, hint = f"is not TOML: {error}", ""
+    raise ConfigError(f"{path}: {problem}", hint=hint, file=str(path))
+
+
+def _unusable(config: Config) -> Iterator[str]:
+    """Yield what is wrong between values that are each accepted."""
+    if config.source.url.strip() == config.destination.url.strip():
+        yield (
+            f"destination.url is {show(config.destination.url)}, the same as source.url; "
+            "accepted is the url of another database"
+        )
+    if config.cutover.router == "command" and not any(config.router.command.re_route[:1]):
+        yield (
+            f"router.command.re_route is {show(list(config.router.command.re_route))}; "
+            'with cutover.router = "command" accepted is a program and its arguments, '
+            'such as ["./re-route", "shop"]'
+        )

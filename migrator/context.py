@@ -7,15 +7,19 @@ has no way to write. A ``WriteContext`` adds writing sessions.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from migrator.config import Config
 from migrator.errors import TimedOut
 from migrator.events import Emit, StepNote, StepProgress, ignore
-from migrator.pg.names import Names
-from migrator.pg.server import Server
-from migrator.pg.session import ReadSession, WriteSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from migrator.config import Config
+    from migrator.pg.names import Names
+    from migrator.pg.server import Server
+    from migrator.pg.session import ReadSession, WriteSession
 
 
 @dataclass

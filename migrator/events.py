@@ -63,6 +63,24 @@ class StepProgress(Event):
 
 
 @dataclass(frozen=True)
+class CopyStarted(Event):
+    """The initial copy begins, from nothing: the tables with their estimated bytes."""
+
+    tables: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class TableProgressed(Event):
+    """One table of the initial copy: ``state`` is copying or copied; bytes and rows as really sent."""
+
+    table: str
+    state: str
+    rows: int
+    bytes: int
+    estimated_bytes: int
+
+
+@dataclass(frozen=True)
 class StepNote(Event):
     """Something the operator should read while a step runs (a retry, a restart of the copy)."""
 

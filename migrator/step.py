@@ -14,11 +14,13 @@ import importlib
 import inspect
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from migrator.context import ReadContext, WriteContext
 from migrator.errors import NotReversible, VerifyFailed
 from migrator.workflow import ALL_STEPS
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
 
 Evidence = dict[str, Any]
 
@@ -59,6 +61,9 @@ class Step:
     The docstring of a step is its manual (``migrator explain NAME``), with the headings
     Changes, Recognised by, Locks and cost, If it fails, Undo.
     """
+
+    gate: ClassVar[bool] = False
+    """A gate waits or refuses and leaves nothing behind: there is nothing to undo."""
 
     @property
     def name(self) -> str:

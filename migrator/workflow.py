@@ -135,8 +135,7 @@ class Lifecycle:
             model=self,
             states=[s.value for s in STATES],
             transitions=[
-                {"trigger": t.name, "source": t.source.value, "dest": t.target.value}
-                for t in TRANSITIONS
+                {"trigger": t.name, "source": t.source.value, "dest": t.target.value} for t in TRANSITIONS
             ],
             initial=state.value,
             auto_transitions=False,

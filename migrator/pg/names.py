@@ -55,8 +55,17 @@ class Names:
 
     @property
     def application(self) -> str:
-        """Return the ``application_name`` of all our sessions."""
-        return f"migrator_{self.key}"
+        """Return the ``application_name`` of all our sessions.
+
+        Not the subscription's name, which its walsender carries: orphans of a killed run are found
+        by this one and ended, the stream is not.
+        """
+        return f"migrator/{self.key}"
+
+    @property
+    def observer(self) -> str:
+        """Return the ``application_name`` of sessions that only look (``status``, ``progress``)."""
+        return f"migrator-status/{self.key}"
 
     @property
     def mark(self) -> str:

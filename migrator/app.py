@@ -1,0 +1,393 @@
+"""Wire everything together: the one place where configuration, store, servers and steps meet."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, Self
+
+from migrator.check import blocking, run_checks
+from migrator.config import LoadedConfig, load
+from migrator.connections import pin_of, reading, require_pinned, writing
+from migrator.errors import (
+    ChecksBlocked,
+    MigrationExists,
+    PastNoReturn,
+    UnknownMigration,
+    WorkflowChanged,
+)
+from migrator.events import CopyStarted, Emit, Event, TableProgressed, ignore
+from migrator.observe import (
+    next_command,
+    progress,
+    server_report,
+    status,
+    transition_reports,
+)
+from migrator.pg.catalog import sequences, wanted_tables
+from migrator.report import (
+    AdvanceReport,
+    AttemptReport,
+    FindingReport,
+    HistoryReport,
+    PlanReport,
+    ProgressReport,
+    StatusReport,
+    StepReport,
+    TransitionReport,
+)
+from migrator.runner import Runner
+from migrator.step import Conflict, Done, Partial, load_step
+from migrator.store.journal import Journal, MigrationRecord
+from migrator.switchover.procedure import cutover_record
+from migrator.workflow import TRANSITIONS, Lifecycle, State, Transition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from migrator.context import ReadContext
+
+FINGERPRINT = hashlib.sha256(
+    "\n".join(f"{t.name}: {' '.join(t.steps)}" for t in TRANSITIONS).encode()
+).hexdigest()[:16]
+
+
+class App:
+    """One migration, as the command line sees it."""
+
+    def __init__(self, loaded: LoadedConfig, *, emit: Emit = ignore, confirm: Callable[[str], bool]) -> None:
+        self.config = loaded.config
+        self.state_url = loaded.state_url
+        self.name = loaded.config.migration.name
+        self.emit = emit
+        self.confirm = confirm
+        self._journal: Journal | None = None
+
+    @classmethod
+    def open(
+        cls,
+        config_path: Path,
+        migration: str | None = None,
+        *,
+        emit: Emit = ignore,
+        confirm: Callable[[str], bool] = lambda _question: False,
+    ) -> Self:
+        """Read the configuration; store and servers are opened when they are first needed."""
+        return cls(load(config_path, migration), emit=emit, confirm=confirm)
+
+    def __enter__(self) -> Self:
+        """Return the application itself."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close the store."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def journal(self, *, create: bool = False) -> Journal:
+        """Return the store, opened once; only ``plan`` makes one."""
+        if self._journal is None:
+            self._journal = Journal.open(self.state_url, create=create)
+        return self._journal
+
+    def state(self) -> State:
+        """Return the migration's state. Raises UnknownMigration before it is planned."""
+        return self.journal().load(self.name).state
+
+    def plan(self, *, dry_run: bool) -> PlanReport:
+        """Look at both servers; write the migration down as planned, unless ``dry_run``.
+
+        Raises MigrationExists when it has already left ``planned``, ChecksBlocked when preflight
+        finds something that must be fixed first.
+        """
+        record = self._recorded()
+        if record is not None and record.state is not State.PLANNED:
+            raise MigrationExists(
+                f"refused: migration {self.name!r} is planned already and stands at {record.state}",
+                hint="migrator status",
+                state=record.state.value,
+            )
+        with reading(self.config, record, self.emit) as ctx:
+            tables = wanted_tables(ctx.source, self.config.tables)
+            findings = run_checks(ctx, "plan")
+            if not dry_run:
+                _refuse_blocked(findings)
+                self._write_plan(ctx, record, [t.label for t in tables], findings)
+            return PlanReport(
+                migration=self.name,
+                state=State.PLANNED.value,
+                source=server_report(ctx, "source"),
+                destination=server_report(ctx, "destination"),
+                tables=len(tables),
+                bytes=sum(t.bytes for t in tables),
+                sequences=len(sequences(ctx.source)),
+                findings=tuple(findings),
+                transitions=transition_reports(State.PLANNED),
+                written=not dry_run,
+            )
+
+    def preview_advance(self, to: State | None) -> PlanReport:
+        """Say what ``advance`` would do: the same guard and the same probes, and nothing written."""
+        record = self._known()
+        path = _path(record.state, to)
+        with reading(self.config, record, self.emit) as ctx:
+            require_pinned(record, ctx)
+            found = {name: _looked(ctx, name) for name in path[0].steps}
+            findings = run_checks(ctx, path[0].name)
+            return self._preview(
+                ctx,
+                record,
+                findings,
+                tuple(
+                    TransitionReport(
+                        t.name,
+                        t.source,
+                        t.target,
+                        "next" if t is path[0] else "later",
+                        tuple(found.get(name, StepReport(name)) for name in t.steps),
+                    )
+                    for t in path
+                ),
+            )
+
+    def advance(self, to: State | None) -> AdvanceReport:
+        """Run the next transition, or all up to ``to``.
+
+        Raises OutOfOrder, LeaseHeld, WrongServer, ChecksBlocked, or what the failing step raised.
+        """
+        record = self._known()
+        path = _path(record.state, to)
+        started = time.monotonic()
+        command = f"advance --to {to}" if to else "advance"
+        with self._alone(record, command) as ctx:
+            # Whoever held the lock before us may have moved the state.
+            path = _path(self._known().state, to or path[-1].target)
+            runner = Runner(self.journal(), record.id, ctx)
+            for transition in path:
+                if not self._half_done_for_good(ctx, transition):
+                    findings = run_checks(ctx, transition.name)
+                    self.journal().record_findings(record.id, findings)
+                    _refuse_blocked(findings)
+                runner.advance(transition)
+        return self._advanced(record.state, started)
+
+    def preview_rollback(self, to: State) -> PlanReport:
+        """Say what ``rollback-to`` would undo, and write nothing."""
+        record = self._known()
+        path = _path_back(record.state, to)
+        with reading(self.config, record, self.emit) as ctx:
+            self._refuse_past_no_return(ctx)
+            return self._preview(
+                ctx,
+                record,
+                [],
+                tuple(
+                    TransitionReport(
+                        t.name,
+                        t.target,
+                        t.source,
+                        "undo",
+                        tuple(_looked(ctx, n) for n in reversed(t.steps) if not load_step(n).gate),
+                    )
+                    for t in path
+                ),
+            )
+
+    def rollback(self, to: State) -> AdvanceReport:
+        """Undo back to ``to``, last step first.
+
+        Raises OutOfOrder when ``to`` is ahead, PastNoReturn once the cutover is committed.
+        """
+        record = self._known()
+        _path_back(record.state, to)
+        started = time.monotonic()
+        with self._alone(record, f"rollback-to {to}", timeline=False) as ctx:
+            self._refuse_past_no_return(ctx)
+            runner = Runner(self.journal(), record.id, ctx)
+            for transition in _path_back(self._known().state, to):
+                runner.undo(transition, self._known().state)
+        return self._advanced(record.state, started)
+
+    def status(self) -> StatusReport:
+        """Say where the migration stands."""
+        return status(self.config, self.journal(), self._known(check_workflow=False))
+
+    def progress(self) -> ProgressReport:
+        """Say how far the initial copy and the stream are."""
+        return progress(self.config, self.journal(), self._known(check_workflow=False))
+
+    def history(self) -> HistoryReport:
+        """Return everything that was tried."""
+        record = self._known(check_workflow=False)
+        attempts = tuple(
+            AttemptReport(
+                a.id,
+                a.transition,
+                a.step,
+                a.kind,
+                a.outcome,
+                a.started_at,
+                a.finished_at,
+                a.host,
+                a.pid,
+                a.version,
+                a.found,
+                a.evidence,
+                a.error,
+            )  # fmt: skip
+            for a in self.journal().attempts(record.id)
+        )
+        return HistoryReport(record.name, record.state.value, attempts)
+
+    def _recorded(self) -> MigrationRecord | None:
+        try:
+            return self.journal().find(self.name)
+        except UnknownMigration:
+            return None
+
+    def _known(self, *, check_workflow: bool = True) -> MigrationRecord:
+        record = self.journal().load(self.name)
+        if check_workflow and record.workflow != FINGERPRINT:
+            raise WorkflowChanged(
+                f"migration {self.name!r} was planned by a migrator with other steps",
+                hint="finish it with that version, or plan a migration of another name",
+            )
+        return record
+
+    def _alone(self, record: MigrationRecord, command: str, *, timeline: bool = True):  # type: ignore[no-untyped-def]
+        return writing(
+            self.config,
+            record,
+            self.journal(),
+            command,
+            emit=self._recording(record),
+            confirm=self.confirm,
+            timeline=timeline,
+        )
+
+    def _recording(self, record: MigrationRecord) -> Emit:
+        journal = self.journal()
+
+        def emit(event: Event) -> None:
+            match event:
+                case CopyStarted(tables):
+                    journal.reset_tables(record.id)
+                    journal.plan_tables(record.id, list(tables))
+                case TableProgressed(table, "copied", rows, size, _):
+                    journal.table_finished(record.id, table, rows=rows, bytes=size)
+                case TableProgressed(table, "started", _, _, _):
+                    journal.table_started(record.id, table)
+                case TableProgressed(table, _, rows, size, _):
+                    journal.table_progress(record.id, table, rows=rows, bytes=size)
+            self.emit(event)
+
+        return emit
+
+    def _half_done_for_good(self, ctx: ReadContext, transition: Transition) -> bool:
+        # After the point of no return checks cannot stop anything any more; only forward is safe.
+        return transition.no_return_at is not None and cutover_record(ctx) is not None
+
+    def _refuse_past_no_return(self, ctx: ReadContext) -> None:
+        if cutover_record(ctx) is not None:
+            raise PastNoReturn(
+                "refused: the cutover is committed in the databases, and this version cannot take it "
+                "back yet",
+                hint="migrator advance",
+            )
+
+    def _write_plan(
+        self,
+        ctx: ReadContext,
+        record: MigrationRecord | None,
+        tables: list[str],
+        findings: list[FindingReport],
+    ) -> None:
+        journal = self.journal() if record else self._created()
+        facts = {
+            "key": ctx.names.key,
+            "source": pin_of(ctx.source_server),
+            "destination": pin_of(ctx.destination_server),
+            "workflow": FINGERPRINT,
+            "tables": tables,
+            "findings": findings,
+        }
+        if record is None:
+            journal.create(self.name, **facts)  # type: ignore[arg-type]
+        else:
+            journal.replan(record.id, **facts)  # type: ignore[arg-type]
+
+    def _created(self) -> Journal:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        return self.journal(create=True)
+
+    def _preview(
+        self,
+        ctx: ReadContext,
+        record: MigrationRecord,
+        findings: list[FindingReport],
+        transitions: tuple[TransitionReport, ...],
+    ) -> PlanReport:
+        tables = wanted_tables(ctx.source, self.config.tables)
+        return PlanReport(
+            migration=self.name,
+            state=record.state.value,
+            source=server_report(ctx, "source"),
+            destination=server_report(ctx, "destination"),
+            tables=len(tables),
+            bytes=sum(t.bytes for t in tables),
+            sequences=len(sequences(ctx.source)),
+            findings=tuple(findings),
+            transitions=transitions,
+        )
+
+    def _advanced(self, came_from: State, started: float) -> AdvanceReport:
+        state = self._known().state
+        return AdvanceReport(
+            self.name, came_from.value, state.value, round(time.monotonic() - started, 2),
+            next_command(state),
+        )  # fmt: skip
+
+
+def _path(state: State, to: State | None) -> tuple[Transition, ...]:
+    lifecycle = Lifecycle(state)
+    if to is not None:
+        return lifecycle.path_to(to)
+    following = lifecycle.next()
+    return (lifecycle.require(following.name),) if following else lifecycle.path_to(state)
+
+
+def _path_back(state: State, to: State) -> tuple[Transition, ...]:
+    if state is State.CUTOVER and to is not State.CUTOVER:
+        raise PastNoReturn(
+            "refused: the migration is past its point of no return (cutover), and this version "
+            "cannot take it back yet",
+            hint="migrator advance",
+            state=state.value,
+        )
+    return Lifecycle(state).path_back_to(to)
+
+
+def _refuse_blocked(findings: list[FindingReport]) -> None:
+    found = blocking(findings)
+    if found:
+        raise ChecksBlocked(
+            f"{len(found)} finding{'s' if len(found) > 1 else ''} must be fixed first: "
+            + "; ".join(f.message for f in found[:5]),
+            hint="fix what is named, then run the same command again",
+            findings=findings,
+        )
+
+
+def _looked(ctx: ReadContext, name: str) -> StepReport:
+    match load_step(name).probe(ctx):
+        case Done():
+            return StepReport(name, "done")
+        case Partial(what):
+            return StepReport(name, "partial", what)
+        case Conflict(why):
+            return StepReport(name, "conflict", why)
+        case _:
+            return StepReport(name, "absent")

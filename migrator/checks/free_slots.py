@@ -1,0 +1,51 @@
+"""There is room for our slot, its walsender and the destination's workers.
+
+Why it matters: a server that has no slot, sender or worker left refuses late, or, for workers, says
+nothing and never starts the stream.
+How to fix: raise the setting that is named, and restart that server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrator.check import Finding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from migrator.context import ReadContext
+
+ROOM = """
+select 'max_replication_slots' as setting,
+       current_setting('max_replication_slots')::int - count(*) as free
+from pg_catalog.pg_replication_slots
+union all
+select 'max_wal_senders',
+       current_setting('max_wal_senders')::int - count(*)
+from pg_catalog.pg_stat_replication
+"""
+WORKERS = """
+select 'max_logical_replication_workers' as setting,
+       current_setting('max_logical_replication_workers')::int - count(pid) as free
+from pg_catalog.pg_stat_subscription
+union all
+select 'max_replication_slots',
+       current_setting('max_replication_slots')::int - count(*)
+from pg_catalog.pg_replication_origin
+"""
+# The slot and the connection that exports its snapshot; the apply worker and its origin.
+WANTED = 1
+
+
+def check(ctx: ReadContext) -> Iterator[Finding]:
+    """Compare what is used with what there is; before ``plan`` only, since later ours are among them."""
+    for session, query in ((ctx.source, ROOM), (ctx.destination, WORKERS)):
+        for row in session.rows(query):
+            if row.free < WANTED:
+                yield Finding(
+                    Severity.BLOCK,
+                    session.side,
+                    f"{row.setting} leaves {row.free} free, {WANTED} is needed",
+                    f"raise {row.setting}; -- then restart the server",
+                )

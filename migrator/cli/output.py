@@ -1,0 +1,98 @@
+"""Write answers to stdout and refusals to stderr, or as JSON, whoever still reads them."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from migrator.errors import MigratorError
+    from migrator.report import Report
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Write one line; a reader that has gone is no error of ours."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        _to_nowhere(sys.stderr if err else sys.stdout)
+
+
+def nobody_reads() -> bool:
+    """Return whether stdout has lost its reader; if so, drop what is left for it."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if gone:
+        _to_nowhere(sys.stdout)
+    return gone
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    # What is still buffered would fail again when Python exits.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def say_json(value: Any) -> None:
+    """Write one JSON object on stdout, on one line."""
+    from migrator.render.jsonl import encode
+
+    say(encode(value))
+
+
+def answer(report: Report, *, as_json: bool, verbose: bool = False) -> None:
+    """Write a command's result."""
+    if as_json:
+        say_json(report.as_dict())
+    else:
+        say("\n".join(text_lines(report, verbose)))
+
+
+def text_lines(report: Report, verbose: bool = False) -> list[str]:
+    """Return a report as lines for people."""
+    from migrator.render.text import text
+
+    return text(report, verbose)
+
+
+def refuse(error: MigratorError, *, as_json: bool) -> int:
+    """Write an error and its hint; return the exit code."""
+    from migrator.pg.redact import redact
+
+    if as_json:
+        say_json(_redacted(error.as_dict()))
+        return error.exit_code
+    lines = [f"error: {error.message}"]
+    lines += _finding_lines(error.fields.get("findings", ()))
+    if error.hint:
+        lines.append(f"hint: {error.hint}")
+    say(redact("\n".join(lines)), err=True)
+    return error.exit_code
+
+
+def _redacted(value: Any) -> Any:
+    """Return JSON-ready data with every text in it redacted."""
+    from migrator.pg.redact import redact
+
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {key: _redacted(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(one) for one in value]
+    return value
+
+
+def _finding_lines(found: Any) -> list[str]:
+    if not found:
+        return []
+    from migrator.render.text import findings
+    from migrator.report import FindingReport
+
+    return findings([f if isinstance(f, FindingReport) else FindingReport(**f) for f in found])

@@ -1,0 +1,80 @@
+"""The commented ``migrator.toml`` that ``migrator init`` writes: keys, defaults, meanings."""
+
+TEMPLATE = """\
+# What migrates, from where, to where, and how. Every key is here with its default;
+# only migration.name, source.url and destination.url must be edited.
+# Durations are written "500ms", "10s", "5min", "2h", "1d".
+
+[migration]
+# Names the migration in the state store and on both servers.
+name = "shop"
+
+[source]
+# The database that takes the writes now. libpq rules: service=NAME, the password file and
+# the PG* environment variables work, so no password needs to be written here.
+url = "postgresql://postgres@source.example:5432/shop"
+
+[destination]
+# The database that will take them. It exists, and is empty.
+url = "postgresql://postgres@destination.example:5432/shop"
+
+[replication]
+# How the destination server reaches the source server; empty: as source.url says.
+source_conninfo = ""
+# How the source server reaches the destination server; empty: as destination.url says.
+destination_conninfo = ""
+# How long the stream may take to catch up after the initial copy.
+catch_up_timeout = "1h"
+
+[tables]
+# Which tables' rows migrate: shell patterns on schema.table. The schema is always copied whole.
+include = ["*.*"]
+# Which of these do not.
+exclude = []
+# Unlogged tables cannot be replicated: "refuse" stops the plan, "skip" leaves their rows behind.
+unlogged = "refuse"
+# Large objects cannot be replicated: "refuse" stops the plan, "ignore" leaves them behind.
+large_objects = "refuse"
+
+[copy]
+# How long a table's lock may be waited for before it is given up and tried again.
+lock_timeout = "2s"
+# How often it is tried.
+lock_attempts = 30
+
+[sequences]
+# Added to every sequence of the destination, in the direction it counts.
+shift = 1000
+
+[cutover]
+# The longest time that writes may be held back; past it the source goes on as before.
+max_pause = "10s"
+# The cutover is begun only when the destination is at most this far behind.
+max_lag = "5s"
+# How long the lock on all tables may be waited for before it is given up and tried again.
+lock_timeout = "1s"
+# How often it is tried.
+attempts = 5
+# How the source is kept from taking writes: "lock" (one transaction and a trigger per table).
+fence = "lock"
+# How clients come to the destination: "manual" (you are asked to do it) or "command".
+router = "manual"
+
+[router.command]
+# Used with cutover.router = "command": programs and their arguments, run without a shell.
+# Tells the clients' side that the source is closing; may be left empty.
+disable_source = []
+# Runs when the destination takes writes; it must point the clients there.
+re_route = []
+# How long each may run.
+timeout = "1min"
+
+[cleanup]
+# Whether the source is left read-only at the end.
+source_read_only = true
+
+[state]
+# Where migrator keeps its state: "sqlite:///FILE" (relative to this file's directory), or
+# "postgresql://user@host:port/database" to share it between operators.
+url = "sqlite:///.migrator/state.db"
+"""

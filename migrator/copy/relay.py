@@ -1,0 +1,170 @@
+"""Carry a table's rows from one server to the other, in blocks, without looking at them.
+
+asyncpg hands over COPY data as the network delivers it: the cheapest relay in Python by far (0.23 µs
+per row of 135 bytes against 1.5 µs with psycopg). A bounded queue between reader and writer keeps the
+memory flat whatever the size of the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import asyncpg
+from psycopg import sql
+
+from migrator.errors import MigratorError
+from migrator.pg.session import ReadSession, settings
+from migrator.pg.translate import translated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from migrator.copy.formats import Shape
+    from migrator.pg.catalog import Table
+    from migrator.pg.names import Names
+
+QUEUED_BLOCKS = 16
+SNAPSHOT = "begin isolation level repeatable read, read only; set transaction snapshot {snapshot}"
+# Resolved through the same libpq rules as the session, so that a service or a passfile works here.
+SSL_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What was really sent."""
+
+    rows: int
+    bytes: int
+    seconds: float
+
+
+class Relay:
+    """One reading connection on the source and one writing connection on the destination."""
+
+    def __init__(self, source: Any, destination: Any, names: Names) -> None:
+        self.source = source
+        self.destination = destination
+        self.names = names
+
+    @classmethod
+    async def open(cls, source: ReadSession, destination: ReadSession, names: Names) -> Relay:
+        """Connect to both servers as the given sessions are connected."""
+        reader = await _connect(source, names, read_only=True)
+        writer = await _connect(destination, names, read_only=False)
+        return cls(reader, writer, names)
+
+    async def close(self) -> None:
+        """End both connections, without waiting for what they may be in the middle of."""
+        self.source.terminate()
+        self.destination.terminate()
+
+    async def use_snapshot(self, identifier: str) -> None:
+        """Read from now on what the snapshot saw."""
+        await self.source.execute(_text(SNAPSHOT, snapshot=sql.Literal(identifier)))
+
+    async def copy(self, table: Table, shape: Shape, position: str, sent: Callable[[int], None]) -> Copied:
+        """Copy one table and record it, in one transaction on the destination.
+
+        ``sent`` is told the bytes so far. The table is truncated first, in the same transaction, so
+        that the rows can be frozen as they arrive; only ever called on a table that we made.
+        """
+        started = time.monotonic()
+        columns = list(shape.columns)
+        total = 0
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED_BLOCKS)
+
+        async def take(block: bytes) -> None:
+            nonlocal total
+            total += len(block)
+            await queue.put(bytes(block))
+            sent(total)
+
+        async def blocks() -> AsyncIterator[bytes]:
+            while (block := await queue.get()) is not None:
+                yield block
+
+        async def read() -> None:
+            await self.source.copy_from_table(
+                table.name,
+                schema_name=table.schema,
+                columns=columns,
+                output=take,
+                format=shape.format,
+            )
+            await queue.put(None)
+
+        async with self.destination.transaction():
+            await self.destination.execute(_text("truncate only {table}", table=table.identifier))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(read())
+                write = group.create_task(
+                    self.destination.copy_to_table(
+                        table.name,
+                        schema_name=table.schema,
+                        columns=columns,
+                        source=blocks(),
+                        format=shape.format,
+                        freeze=True,
+                    )
+                )
+            rows = int(write.result().split()[-1])
+            await self.destination.execute(
+                _text(
+                    "insert into {schema}.copied (relation, slot_lsn, rows, bytes)"
+                    " values ({relation}::regclass, {position}, {rows}, {bytes})",
+                    schema=sql.Identifier(self.names.schema),
+                    relation=sql.Literal(table.identifier.as_string()),
+                    position=sql.Literal(position),
+                    rows=sql.Literal(rows),
+                    bytes=sql.Literal(total),
+                )
+            )
+        return Copied(rows, total, time.monotonic() - started)
+
+
+async def _connect(session: ReadSession, names: Names, *, read_only: bool) -> Any:
+    # Where the session really is, after libpq has resolved services, passfiles and host lists.
+    info = session.connection.info
+    given = info.get_parameters()
+    ssl = {name: given[name] for name in SSL_PARAMETERS if given.get(name)}
+    return await asyncpg.connect(
+        f"postgresql://?{urlencode(ssl, quote_via=quote)}",
+        host=info.host,
+        port=info.port,
+        user=info.user,
+        password=info.password or None,
+        database=info.dbname,
+        timeout=30,
+        statement_cache_size=0,
+        server_settings={
+            **settings(read_only=read_only),
+            "application_name": names.application,
+        },
+    )
+
+
+def _text(query: str, **parts: sql.Composable) -> str:
+    return sql.SQL(query).format(**parts).as_string()
+
+
+def relay_failure(error: BaseException) -> MigratorError | None:
+    """Return our error for what went wrong in a relay, or None for what is a bug or an interruption.
+
+    The first failure counts; the other side's is its echo.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        found = (relay_failure(e) for e in error.exceptions)
+        return next((f for f in found if f is not None), None)
+    if isinstance(error, MigratorError):
+        return error
+    if isinstance(error, asyncpg.PostgresConnectionError):
+        return translated("copy", "", str(error))
+    if isinstance(error, asyncpg.PostgresError):
+        return translated("copy", error.sqlstate or "XX000", str(error), error.detail or "")
+    if isinstance(error, OSError | asyncpg.InterfaceError):
+        return translated("copy", "", str(error) or type(error).__name__)
+    return None

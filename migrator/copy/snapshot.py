@@ -1,0 +1,166 @@
+"""The forward slot and the snapshot that it was created with.
+
+The slot and the snapshot are one point in the source's history: what the copy reads is what was
+committed before it, what the stream carries is what is committed after it (documentation 53.4,
+CREATE_REPLICATION_SLOT). The snapshot lives as long as the connection that made it and runs nothing else.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from migrator.errors import StatementFailed, TimedOut
+from migrator.pg.activity import name_writers
+from migrator.pg.registry import Registry, WritableRegistry
+from migrator.pg.session import shown, startup_options
+from migrator.pg.translate import translate, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from migrator.context import ReadContext, WriteContext
+
+EVENT = "slot"
+
+FIND = """
+select plugin::text,
+       database::text,
+       active_pid,
+       confirmed_flush_lsn::text as position,
+       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint as retained,
+       coalesce(to_jsonb(s) ->> 'wal_status', '') as wal_status
+from pg_catalog.pg_replication_slots s
+where slot_name = %s
+"""
+# The exported snapshot; the form that every version since 10 understands.
+CREATE = "create_replication_slot {name} logical pgoutput export_snapshot"
+DROP = "select pg_catalog.pg_drop_replication_slot(%s)"
+END_READER = "select pg_catalog.pg_terminate_backend(%s)"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The slot as the source shows it. ``created_at`` is the position it was created with."""
+
+    created_at: str
+    position: str
+    active_pid: int | None
+    retained_bytes: int
+    wal_status: str
+    ours: bool
+
+    @property
+    def lost(self) -> bool:
+        """Return whether the source has thrown away WAL that the slot needs."""
+        return self.wal_status == "lost"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot that other sessions can take over while the slot's creator stays connected."""
+
+    identifier: str
+    position: str
+
+
+def find_slot(ctx: ReadContext) -> Slot | None:
+    """Return our slot, or None. One of our name that we did not record making is not ours."""
+    row = ctx.source.row(FIND, [ctx.names.slot])
+    if row is None:
+        return None
+    record = Registry(ctx.source, ctx.names).read(EVENT)
+    return Slot(
+        created_at=(record or {}).get("position") or "",
+        position=row.position or "",
+        active_pid=row.active_pid,
+        retained_bytes=row.retained or 0,
+        wal_status=row.wal_status,
+        ours=record is not None and row.plugin == "pgoutput" and row.database == ctx.source_server.database,
+    )
+
+
+def drop_slot(ctx: WriteContext) -> None:
+    """Drop our slot; a reader that still holds it is ended first. Does nothing where there is none."""
+
+    def dropped() -> bool:
+        slot = find_slot(ctx)
+        if slot is None or not slot.ours:
+            return True
+        if slot.active_pid is not None:
+            ctx.write_source.value(END_READER, [slot.active_pid])
+            return False
+        ctx.write_source.value(DROP, [ctx.names.slot])
+        return True
+
+    ctx.wait_until(dropped, what=f"replication slot {ctx.names.slot} to be released", timeout=30)
+    WritableRegistry(ctx.write_source, ctx.names).forget(EVENT)
+
+
+@contextmanager
+def fresh_slot(ctx: WriteContext) -> Iterator[Snapshot]:
+    """Create the slot and hold its snapshot until the end.
+
+    The intent is recorded before the slot exists and its position after, so that a slot found later
+    is known as ours. Creation waits for every running transaction to end: each wait is short and
+    retried, and the transactions in the way are named (``lock_timeout`` bounds it; statement_timeout
+    does not apply to replication commands).
+    """
+    registry = WritableRegistry(ctx.write_source, ctx.names)
+    registry.record(EVENT, {"name": ctx.names.slot})
+    with _replication_connection(ctx) as connection:
+        snapshot = _create(ctx, connection)
+        registry.record(EVENT, {"name": ctx.names.slot, "position": snapshot.position})
+        yield snapshot
+
+
+def _replication_connection(ctx: WriteContext) -> psycopg.Connection[tuple[object, ...]]:
+    conninfo = ctx.source_server.conninfo
+    options = startup_options(
+        {
+            "statement_timeout": "0",
+            "idle_in_transaction_session_timeout": "0",
+            "lock_timeout": str(int(ctx.config.copy.lock_timeout * 1000)),
+        }
+    )
+    given = conninfo_to_dict(conninfo).get("options")
+    full = make_conninfo(
+        conninfo,
+        options=f"{given} {options}" if given else options,
+        application_name=ctx.names.application,
+        replication="database",
+    )
+    try:
+        # The replication protocol takes simple queries only: the client-side cursor sends those.
+        return psycopg.connect(full, autocommit=True, cursor_factory=psycopg.ClientCursor)
+    except psycopg.Error as error:
+        raise unreachable(error, "source", shown(conninfo)) from None
+
+
+def _create(ctx: WriteContext, connection: psycopg.Connection[tuple[object, ...]]) -> Snapshot:
+    query = sql.SQL(CREATE).format(name=sql.Identifier(ctx.names.slot))
+    attempts = ctx.config.copy.lock_attempts
+    for attempt in range(1, attempts + 1):
+        try:
+            row = connection.execute(query).fetchone()
+        except psycopg.Error as error:
+            failure = translate(error, "source")
+            if not (isinstance(failure, StatementFailed) and failure.sqlstate == "55P03"):
+                raise failure from error
+            blockers = name_writers(ctx.source) or "a transaction that has just ended"
+            if attempt == attempts:
+                raise TimedOut(
+                    "the slot cannot be created while these transactions are open: " + blockers,
+                    hint="end them (pg_terminate_backend), then migrator advance",
+                ) from error
+            ctx.note(f"waiting for open transactions to end before the snapshot: {blockers}")
+            continue
+        if row is None:
+            break
+        return Snapshot(identifier=str(row[2]), position=str(row[1]))
+    raise StatementFailed("source: creating the slot answered nothing", hint="migrator advance")

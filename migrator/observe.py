@@ -1,0 +1,217 @@
+"""Look at a migration from outside: status and progress. Writes nothing, survives a dead server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrator.connections import reading
+from migrator.copy.snapshot import find_slot
+from migrator.errors import Unreachable
+from migrator.events import ignore
+from migrator.pg.catalog import published_tables, wanted_tables
+from migrator.pg.session import shown
+from migrator.pg.versions import Feature
+from migrator.report import (
+    ProgressReport,
+    ServerReport,
+    StatusReport,
+    StepReport,
+    StreamReport,
+    TableProgress,
+    TransitionReport,
+)
+from migrator.switchover import fence, streams
+from migrator.switchover.procedure import cutover_record
+from migrator.workflow import STATES, TRANSITIONS, Lifecycle, State
+
+if TYPE_CHECKING:
+    from migrator.config import Config
+    from migrator.context import ReadContext
+    from migrator.store.journal import Journal, MigrationRecord
+    from migrator.store.records import AttemptRecord
+
+LAG = """
+select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint as bytes,
+       extract(epoch from r.replay_lag)::float8 as seconds
+from pg_catalog.pg_replication_slots s
+left join pg_catalog.pg_stat_replication r on r.pid = s.active_pid
+where s.slot_name = %s
+"""
+APPLY_ERRORS = """
+select (to_jsonb(s) ->> 'apply_error_count')::bigint
+from pg_catalog.pg_stat_subscription_stats s
+where s.subid = %s
+"""
+
+
+def server_report(ctx: ReadContext, side: str) -> ServerReport:
+    """Describe one server of a context."""
+    server = ctx.source_server if side == "source" else ctx.destination_server
+    return ServerReport(side, server.address, server.database, server.version_text, server.system_identifier)
+
+
+def unreachable_report(config: Config, side: str, error: str) -> ServerReport:
+    """Describe a server that did not answer."""
+    url = config.source.url if side == "source" else config.destination.url
+    address, _, database = shown(url).rpartition("/")
+    return ServerReport(side, address, database, error=error)
+
+
+def transition_reports(
+    state: State, found: dict[str, StepReport] | None = None
+) -> tuple[TransitionReport, ...]:
+    """Describe every transition as done, next or later; ``found`` holds steps that were looked at."""
+    here = STATES.index(state)
+    reports = []
+    for number, t in enumerate(TRANSITIONS):
+        status = "done" if number < here else "next" if number == here else "later"
+        steps = tuple((found or {}).get(name, StepReport(name)) for name in t.steps)
+        reports.append(TransitionReport(t.name, t.source, t.target, status, steps))
+    return tuple(reports)
+
+
+def next_command(state: State) -> str:
+    """Return what to type next."""
+    following = Lifecycle(state).next()
+    return f"migrator advance ({following.name})" if following else ""
+
+
+def stream_report(ctx: ReadContext) -> StreamReport | None:
+    """Describe the forward stream, or None where there is none."""
+    subscription = streams.find_subscription(ctx)
+    slot = find_slot(ctx)
+    if subscription is None and slot is None:
+        return None
+    lag = ctx.source.row(LAG, [ctx.names.slot])
+    errors = None
+    if subscription is not None and ctx.destination_server.has(Feature.SUBSCRIPTION_STATS):
+        errors = ctx.destination.value(APPLY_ERRORS, [subscription.oid])
+    if subscription is None:
+        state = "no subscription yet"
+    elif not subscription.enabled:
+        state = "disabled"
+    elif subscription.worker is None:
+        state = "no worker"
+    else:
+        state = "streaming" if not subscription.unready else f"{subscription.unready} not ready"
+    return StreamReport(
+        state,
+        lag_bytes=lag.bytes if lag else None,
+        lag_seconds=lag.seconds if lag else None,
+        retained_bytes=slot.retained_bytes if slot else None,
+        wal_status=slot.wal_status if slot else "gone",
+        error_count=errors,
+    )
+
+
+def warnings(ctx: ReadContext, record: MigrationRecord) -> list[str]:
+    """Return what the operator should know before anything else."""
+    found = []
+    for server, pin in (
+        (ctx.source_server, record.source),
+        (ctx.destination_server, record.destination),
+    ):
+        if (server.system_identifier, server.timeline) != (pin.system_identifier, pin.timeline):
+            found.append(f"the {server.side} is not the server this migration was planned with")
+    committed = cutover_record(ctx) is not None
+    if committed and record.state is State.SEQ_SYNCED:
+        found.append("the cutover is committed and not finished: migrator advance completes it")
+    elif not committed and fence.fenced_tables(ctx.source, ctx.names, up=True):
+        found.append("the source's fence is up and no cutover is recorded")
+    published = {t.oid for t in published_tables(ctx.source, ctx.names)}
+    if published and not committed:
+        new = [t.label for t in wanted_tables(ctx.source, ctx.config.tables) if t.oid not in published]
+        if new:
+            found.append(f"tables of the source are not in the migration: {', '.join(new[:10])}")
+    subscription = streams.find_subscription(ctx)
+    if subscription and not subscription.enabled and not committed:
+        found.append("the stream is disabled; the source keeps WAL for it")
+    slot = find_slot(ctx)
+    if slot is not None and slot.lost:
+        found.append("the slot has lost WAL that the stream needs: the copy must begin again")
+    return found
+
+
+def told(attempt: AttemptRecord | None) -> str:
+    """Return the failure of an attempt in one line, or nothing."""
+    if attempt is None:
+        return ""
+    error = attempt.error.get("message") or "it never finished (killed, or still running)"
+    return f"{attempt.transition}/{attempt.step}: {error}"
+
+
+def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusReport:
+    """Say where a migration stands, as far as the servers can be reached."""
+    holder = journal.lease.holder(record.id)
+    report = {
+        "migration": record.name,
+        "state": record.state.value,
+        "next": next_command(record.state),
+        "transitions": transition_reports(record.state),
+        "holder": (
+            f"{holder.operator}@{holder.host} pid {holder.pid} since {holder.since:%H:%M:%S}"
+            if holder
+            else ""
+        ),
+        "last_error": told(journal.last_error(record.id)),
+    }
+    try:
+        with reading(config, record, ignore) as ctx:
+            return StatusReport(
+                **report,  # type: ignore[arg-type]
+                source=server_report(ctx, "source"),
+                destination=server_report(ctx, "destination"),
+                stream=stream_report(ctx),
+                warnings=tuple(warnings(ctx, record)),
+            )
+    except Unreachable as error:
+        sides = {
+            side: unreachable_report(config, side, error.message if error.fields.get("side") == side else "")
+            for side in ("source", "destination")
+        }
+        return StatusReport(
+            **report,  # type: ignore[arg-type]
+            source=sides["source"],
+            destination=sides["destination"],
+            warnings=(error.message,),
+        )
+
+
+def progress(config: Config, journal: Journal, record: MigrationRecord) -> ProgressReport:
+    """Say how far the initial copy and the stream are."""
+    rows = journal.tables(record.id)
+    tables = tuple(
+        TableProgress(
+            r.table_name,
+            r.state,
+            r.rows,
+            r.bytes,
+            r.estimated_bytes,
+            (r.finished_at - r.started_at).total_seconds() if r.finished_at and r.started_at else 0,
+        )
+        for r in rows
+    )
+    started = min((r.started_at for r in rows if r.started_at), default=None)
+    ended = max((r.finished_at for r in rows if r.finished_at), default=None)
+    sent = sum(t.bytes for t in tables)
+    expected = sum(t.bytes if t.state == "done" else max(t.estimated_bytes, t.bytes) for t in tables)
+    seconds = (ended - started).total_seconds() if started and ended else 0.0
+    rate = sent / seconds if seconds > 0 else 0.0
+    try:
+        with reading(config, record, ignore) as ctx:
+            stream = stream_report(ctx)
+    except Unreachable:
+        stream = None
+    return ProgressReport(
+        record.name,
+        record.state.value,
+        tables_done=sum(t.state == "done" for t in tables),
+        tables_total=len(tables),
+        bytes_done=sent,
+        bytes_total=expected,
+        rows_done=sum(t.rows for t in tables),
+        bytes_per_second=rate,
+        eta_seconds=(expected - sent) / rate if rate and expected > sent else None,
+        tables=tables,
+        stream=stream,
+    )

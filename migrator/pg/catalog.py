@@ -1,0 +1,215 @@
+"""What a database holds: the tables, sequences and columns that a migration is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from migrator.config import TablesSection
+    from migrator.pg.names import Names
+    from migrator.pg.session import ReadSession
+
+# Schemas that are never the user's: PostgreSQL's own, and any migration's registry.
+USER_SCHEMA = """
+n.nspname !~ '^pg_'
+  and n.nspname <> 'information_schema'
+  and coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') !~ '^migrator:'
+"""
+
+NOT_OF_EXTENSION = """
+not exists (
+    select
+    from pg_catalog.pg_depend e
+    where e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      and e.objid = c.oid
+      and e.deptype = 'e'
+)
+"""
+
+# The kinds: r table, p partitioned table. A usable replica identity is a full one, or an index
+# that is unique, immediate, valid, whole, and over columns that cannot be null
+# (documentation 29.1.1; RelationGetIndexAttrBitmap).
+TABLES = (
+    """
+select c.oid,
+       n.nspname as schema,
+       c.relname as name,
+       c.relkind::text as kind,
+       c.relpersistence::text as persistence,
+       c.relispartition as is_partition,
+       greatest(c.reltuples, 0)::bigint as rows,
+       coalesce(pg_catalog.pg_table_size(c.oid), 0)::bigint as bytes,
+       case c.relreplident
+            when 'f' then 'full'
+            when 'n' then 'nothing'
+            when 'i' then (
+                select i.indexrelid::pg_catalog.regclass::text
+                from pg_catalog.pg_index i
+                where i.indrelid = c.oid and i.indisreplident and i.indisvalid
+            )
+            else (
+                select i.indexrelid::pg_catalog.regclass::text
+                from pg_catalog.pg_index i
+                where i.indrelid = c.oid and i.indisprimary and i.indimmediate and i.indisvalid
+            )
+       end as identity
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p')
+  and c.relpersistence <> 't'
+  and """
+    + USER_SCHEMA
+    + " and "
+    + NOT_OF_EXTENSION
+    + " order by n.nspname, c.relname"
+)
+
+PUBLISHED = """
+select c.oid,
+       n.nspname as schema,
+       c.relname as name,
+       greatest(c.reltuples, 0)::bigint as rows,
+       coalesce(pg_catalog.pg_table_size(c.oid), 0)::bigint as bytes
+from pg_catalog.pg_publication p
+join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
+join pg_catalog.pg_class c on c.oid = r.prrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where p.pubname = %s
+  and n.nspname <> %s
+order by n.nspname, c.relname
+"""
+
+SEQUENCES = (
+    """
+select c.oid,
+       n.nspname as schema,
+       c.relname as name,
+       s.seqstart as start,
+       s.seqincrement as increment,
+       s.seqmin as minimum,
+       s.seqmax as maximum,
+       s.seqcycle as cycle
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_sequence s on s.seqrelid = c.oid
+where c.relkind = 'S'
+  and c.relpersistence <> 't'
+  and """
+    + USER_SCHEMA
+    + " and "
+    + NOT_OF_EXTENSION
+    + " order by n.nspname, c.relname"
+)
+
+INDEXES_OF_VIEWS = """
+select i.indexrelid as oid
+from pg_catalog.pg_index i
+join pg_catalog.pg_class c on c.oid = i.indrelid
+where c.relkind = 'm'
+"""
+
+
+def label(schema: str, name: str) -> str:
+    """Return ``schema.name`` for people and as a key: quoted where SQL would need it."""
+    return ".".join(_quoted(part) for part in (schema, name))
+
+
+def _quoted(part: str) -> str:
+    plain = part.replace("_", "a").isalnum() and part.isascii() and part == part.lower()
+    return part if plain and not part[0].isdigit() else '"' + part.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. ``identity`` is what UPDATE and DELETE are replicated by, or None when unusable."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str = "r"
+    persistence: str = "p"
+    is_partition: bool = False
+    rows: int = 0
+    bytes: int = 0
+    identity: str | None = None
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Return the table's name for use in SQL."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def label(self) -> str:
+        """Return the table's name for people and as a key."""
+        return label(self.schema, self.name)
+
+    @property
+    def publishable(self) -> bool:
+        """Return whether logical replication can carry the table's rows: permanent, and not a root."""
+        return self.kind == "r" and self.persistence == "p"
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One sequence and its limits."""
+
+    oid: int
+    schema: str
+    name: str
+    start: int
+    increment: int
+    minimum: int
+    maximum: int
+    cycle: bool
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Return the sequence's name for use in SQL."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def label(self) -> str:
+        """Return the sequence's name for people and as a key."""
+        return label(self.schema, self.name)
+
+
+def selected(schema: str, name: str, options: TablesSection) -> bool:
+    """Return whether ``[tables]`` takes the table in: any include pattern, and no exclude pattern."""
+    full = f"{schema}.{name}"
+    return any(fnmatchcase(full, p) for p in options.include) and not any(
+        fnmatchcase(full, p) for p in options.exclude
+    )
+
+
+def all_tables(session: ReadSession) -> list[Table]:
+    """Return all user tables and partitioned roots; no temporary one, none of an extension."""
+    return [Table(**row._asdict()) for row in session.rows(TABLES)]
+
+
+def wanted_tables(session: ReadSession, options: TablesSection) -> list[Table]:
+    """Return the tables whose rows the migration is to carry, as the source has them now."""
+    return [t for t in all_tables(session) if t.publishable and selected(t.schema, t.name, options)]
+
+
+def published_tables(source: ReadSession, names: Names) -> list[Table]:
+    """Return the tables that our publication carries, without the heartbeat."""
+    return [Table(**row._asdict()) for row in source.rows(PUBLISHED, [names.publication, names.schema])]
+
+
+def sequences(session: ReadSession) -> list[Sequence]:
+    """Return all user sequences: owned, identity and standalone ones."""
+    return [Sequence(**row._asdict()) for row in session.rows(SEQUENCES)]
+
+
+def indexes_of_views(session: ReadSession) -> set[int]:
+    """Return the indexes of materialized views, which are restored together with their views."""
+    return {row.oid for row in session.rows(INDEXES_OF_VIEWS)}
+
+
+def unidentified(tables: list[Table]) -> list[Table]:
+    """Return the tables whose UPDATE and DELETE would fail once they are published."""
+    return [t for t in tables if t.identity in (None, "nothing")]

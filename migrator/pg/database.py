@@ -1,0 +1,189 @@
+"""What belongs to a database as a whole: owner, comment, grants, limit, settings.
+
+``pg_dump`` leaves these out unless it also creates the database (documentation, pg_dump, ``--create``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from migrator.pg.session import ReadSession
+
+READ = """
+select pg_catalog.pg_get_userbyid(d.datdba)::text as owner,
+       d.datconnlimit as connection_limit,
+       pg_catalog.shobj_description(d.oid, 'pg_database') as comment
+from pg_catalog.pg_database d
+where d.datname = current_database()
+"""
+
+# Grantee '' is public.
+DATABASE_GRANTS = """
+select case when a.grantee = 0 then '' else pg_catalog.pg_get_userbyid(a.grantee)::text end as grantee,
+       a.privilege_type as privilege,
+       a.is_grantable as grantable
+from pg_catalog.pg_database d
+cross join lateral pg_catalog.aclexplode(
+    coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a
+where d.datname = current_database()
+order by 1, 2
+"""
+
+PUBLIC_SCHEMA = """
+select pg_catalog.pg_get_userbyid(n.nspowner)::text as owner,
+       pg_catalog.obj_description(n.oid, 'pg_namespace') as comment
+from pg_catalog.pg_namespace n
+where n.nspname = 'public'
+"""
+
+PUBLIC_SCHEMA_GRANTS = """
+select case when a.grantee = 0 then '' else pg_catalog.pg_get_userbyid(a.grantee)::text end as grantee,
+       a.privilege_type as privilege,
+       a.is_grantable as grantable
+from pg_catalog.pg_namespace n
+cross join lateral pg_catalog.aclexplode(
+    coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a
+where n.nspname = 'public'
+order by 1, 2
+"""
+
+SETTINGS = """
+select coalesce(r.rolname, '')::text as role,
+       split_part(c.setting, '=', 1) as name,
+       substr(c.setting, strpos(c.setting, '=') + 1) as value
+from pg_catalog.pg_db_role_setting s
+cross join lateral unnest(s.setconfig) as c (setting)
+left join pg_catalog.pg_roles r on r.oid = s.setrole
+where s.setdatabase = (
+    select oid from pg_catalog.pg_database where datname = current_database()
+)
+order by 1, 2
+"""
+
+# Variables whose stored value is a list of quoted names (GUC_LIST_QUOTE in guc_tables.c).
+LISTS_OF_NAMES = (
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+)
+ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,"]*?))\s*(?:,|$)')
+
+# The fence's own setting; it is raised and lowered by the fence alone.
+READ_ONLY = "default_transaction_read_only"
+
+
+class Grant(NamedTuple):
+    """One privilege; an empty grantee is public."""
+
+    grantee: str
+    privilege: str
+    grantable: bool
+
+
+class Setting(NamedTuple):
+    """One setting of the database; an empty role is everybody."""
+
+    role: str
+    name: str
+    value: str
+
+
+class Properties(msgspec.Struct, frozen=True):
+    """All of it, as it stands; JSON-ready through ``msgspec.to_builtins``."""
+
+    owner: str
+    comment: str | None
+    grants: tuple[Grant, ...]
+    connection_limit: int = -1
+    settings: tuple[Setting, ...] = ()
+
+
+def database_properties(session: ReadSession) -> Properties:
+    """Read the properties of the database."""
+    row = session.rows(READ)[0]
+    return Properties(
+        owner=row.owner,
+        comment=row.comment,
+        grants=tuple(Grant(*r) for r in session.rows(DATABASE_GRANTS)),
+        connection_limit=row.connection_limit,
+        settings=tuple(Setting(*r) for r in session.rows(SETTINGS) if r.name != READ_ONLY),
+    )
+
+
+def public_schema_properties(session: ReadSession) -> Properties | None:
+    """Read owner, comment and grants of schema ``public``, which every database begins with."""
+    row = session.row(PUBLIC_SCHEMA)
+    if row is None:
+        return None
+    grants = tuple(Grant(*r) for r in session.rows(PUBLIC_SCHEMA_GRANTS))
+    return Properties(owner=row.owner, comment=row.comment, grants=grants)
+
+
+def changes(kind: str, name: str, now: Properties, wanted: Properties) -> Iterator[sql.Composed]:
+    """Yield the statements that turn ``now`` into ``wanted``; ``kind`` is database or schema."""
+    thing = sql.SQL(f"{kind} {{}}").format(sql.Identifier(name))
+    if now.owner != wanted.owner:
+        yield sql.SQL("alter {} owner to {}").format(thing, sql.Identifier(wanted.owner))
+    if now.comment != wanted.comment:
+        yield sql.SQL("comment on {} is {}").format(thing, wanted.comment)
+    if now.grants != wanted.grants:
+        for grantee in sorted({g.grantee for g in now.grants} | {""}):
+            yield sql.SQL("revoke all on {} from {}").format(thing, _role(grantee))
+        for grant in wanted.grants:
+            yield sql.SQL("grant {} on {} to {}{}").format(
+                sql.SQL(grant.privilege),
+                thing,
+                _role(grant.grantee),
+                sql.SQL(" with grant option" if grant.grantable else ""),
+            )
+    if kind != "database":
+        return
+    if now.connection_limit != wanted.connection_limit:
+        yield sql.SQL("alter {} connection limit {}").format(
+            thing,
+            sql.SQL(str(wanted.connection_limit)),
+        )
+    have = {(s.role, s.name): s.value for s in now.settings}
+    want = {(s.role, s.name): s.value for s in wanted.settings}
+    for role, setting in have.keys() - want.keys():
+        yield sql.SQL("alter {}{} reset {}").format(*_whose(role, thing), _variable(setting))
+    for (role, setting), value in want.items():
+        if have.get((role, setting)) != value:
+            yield sql.SQL("alter {}{} set {} to {}").format(
+                *_whose(role, thing), _variable(setting), _value(setting, value)
+            )
+
+
+def _role(name: str) -> sql.Composable:
+    return sql.Identifier(name) if name else sql.SQL("public")
+
+
+def _whose(role: str, database: sql.Composable) -> tuple[sql.Composable, sql.Composable]:
+    if not role:
+        return database, sql.SQL("")
+    return sql.SQL("role {} in ").format(sql.Identifier(role)), database
+
+
+def _variable(name: str) -> sql.Composable:
+    return sql.Identifier(*name.split("."))
+
+
+def _value(name: str, value: str) -> sql.Composable:
+    if name.lower() not in LISTS_OF_NAMES:
+        return sql.Literal(value)
+    elements = [
+        quoted.replace('""', '"') if quoted or not plain else plain
+        for quoted, plain in ELEMENT.findall(value)
+        if quoted or plain
+    ]
+    return sql.SQL(", ").join(sql.Literal(e) for e in elements) if elements else sql.SQL("''")

@@ -1,0 +1,28 @@
+"""Take passwords out of any text before it is shown, logged or stored. The one place that does."""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "***"
+
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # postgresql://user:secret@host — the last @ before a slash, blank or quote ends the password
+    (re.compile(r"(\w+://[^\s:/?#@\[\]]*):[^\s/'\"]*@"), rf"\1:{HIDDEN}@"),
+    # conninfo and query parameters: password=secret, password='se\'cret', ?password=secret
+    (
+        re.compile(r"\b((?:ssl)?password)(\s*=\s*)('(?:[^'\\]|\\.|'')*'|[^\s&'\"]+)", re.IGNORECASE),
+        rf"\1\2{HIDDEN}",
+    ),
+    # SQL: password 'secret'
+    (re.compile(r"\b(password\s+)'(?:[^']|'')*'", re.IGNORECASE), rf"\1'{HIDDEN}'"),
+    (re.compile(r"SCRAM-SHA-256\$[^\s'\"]+"), HIDDEN),
+    (re.compile(r"\bmd5[0-9a-f]{32}\b"), HIDDEN),
+)
+
+
+def redact(text: str) -> str:
+    """Return ``text`` with every password in urls, conninfo strings and SQL replaced by ``***``."""
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text

@@ -1,0 +1,145 @@
+"""Our own schema on each server: heartbeat, journal, and the list of what we made there.
+
+The facts that only a server can know for certain are written there, in the same transaction as the
+work they speak of: which tables' rows are in, which objects are ours, whether the cutover is
+committed. The schema carries our mark as its comment; without it, the schema is somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from migrator.pg.names import Names
+    from migrator.pg.session import ReadSession, WriteSession
+
+FIND = """
+select pg_catalog.obj_description(oid, 'pg_namespace') as mark
+from pg_catalog.pg_namespace
+where nspname = %s
+"""
+
+CREATE = """
+create schema {schema};
+comment on schema {schema} is {mark};
+create table {schema}.heartbeat (
+    id int primary key,
+    token bigint not null,
+    at timestamptz not null
+);
+insert into {schema}.heartbeat values (1, 0, clock_timestamp());
+create table {schema}.journal (
+    event text primary key,
+    detail jsonb not null,
+    at timestamptz not null default clock_timestamp()
+);
+create table {schema}.copied (
+    relation oid primary key,
+    slot_lsn pg_lsn not null,
+    rows bigint not null,
+    bytes bigint not null,
+    at timestamptz not null default clock_timestamp()
+);
+create table {schema}.made (
+    class oid not null,
+    object oid not null,
+    step text not null,
+    key text not null,
+    primary key (class, object)
+);
+create table {schema}.restored (
+    key text primary key,
+    step text not null,
+    at timestamptz not null default clock_timestamp()
+);
+"""
+
+DROP = "drop schema if exists {schema} cascade"
+
+READ = "select detail from {schema}.journal where event = %s"
+
+RECORD = """
+insert into {schema}.journal (event, detail)
+values (%s, %s)
+on conflict (event) do update set detail = excluded.detail, at = clock_timestamp()
+"""
+
+FORGET = "delete from {schema}.journal where event = %s"
+
+
+class Ownership(Enum):
+    """Whose an object of our name is."""
+
+    ABSENT = "absent"
+    OURS = "ours"
+    FOREIGN = "foreign"
+
+
+class Registry:
+    """Our schema, seen through one session."""
+
+    def __init__(self, session: ReadSession, names: Names) -> None:
+        self.session = session
+        self.names = names
+
+    def ownership(self) -> Ownership:
+        """Say whether the schema is there and carries our mark."""
+        row = self.session.row(FIND, [self.names.schema])
+        if row is None:
+            return Ownership.ABSENT
+        return Ownership.OURS if row.mark == self.names.mark else Ownership.FOREIGN
+
+    def is_ours(self) -> bool:
+        """Return whether the schema is there and ours."""
+        return self.ownership() is Ownership.OURS
+
+    def read(self, event: str) -> dict[str, Any] | None:
+        """Return what the journal says of ``event``, or None."""
+        if not self.is_ours():
+            return None
+        detail: dict[str, Any] | None = self.session.value(self.query(READ), [event])
+        return detail
+
+    def rows(self, query: str, params: list[Any] | None = None) -> list[Any]:
+        """Return rows of a query over our tables (``{schema}``), none where there is no schema."""
+        return self.session.rows(self.query(query), params) if self.is_ours() else []
+
+    def query(self, text: str) -> sql.Composed:
+        """Return ``text`` with ``{schema}`` as our schema and ``{mark}`` as our mark."""
+        return sql.SQL(text).format(
+            schema=sql.Identifier(self.names.schema), mark=sql.Literal(self.names.mark)
+        )
+
+
+class WritableRegistry(Registry):
+    """Our schema, through a session that may write."""
+
+    session: WriteSession
+
+    def __init__(self, session: WriteSession, names: Names) -> None:
+        super().__init__(session, names)
+
+    def create(self) -> None:
+        """Create the schema and its tables, all or nothing."""
+        with self.session.transaction():
+            self.session.run(self.query(CREATE))
+
+    def drop(self) -> None:
+        """Drop the schema; only ever called on one that is ours."""
+        self.session.run(self.query(DROP))
+
+    def record(self, event: str, detail: dict[str, Any]) -> None:
+        """Write what happened; commits with the surrounding transaction, if there is one."""
+        self.session.run(self.query(RECORD), [event, json.dumps(detail, default=str)])
+
+    def forget(self, event: str) -> None:
+        """Take an event out of the journal."""
+        self.session.run(self.query(FORGET), [event])
+
+    def run(self, query: str, params: list[Any] | None = None) -> int:
+        """Run a statement over our tables (``{schema}``)."""
+        return self.session.run(self.query(query), params)

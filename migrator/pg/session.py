@@ -1,0 +1,197 @@
+"""Sessions on a PostgreSQL server: the only door through which migrator reads or writes one.
+
+Every session has our ``application_name``, an empty ``search_path`` and settings pinned in the
+startup packet, which outranks what ``ALTER ROLE … SET`` and ``ALTER DATABASE … SET`` say
+(PostgreSQL documentation 19.1.3 and 19.1.4). A ``ReadSession`` is read-only by the server's rule and has
+no method that writes; a ``WriteSession`` adds ``run`` and ``transaction``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import namedtuple_row
+
+from migrator.pg.translate import translate, unreachable
+from migrator.pg.versions import Feature, has
+
+Query = sql.SQL | sql.Composed | str
+Params = Sequence[Any] | Mapping[str, Any] | None
+
+PINNED: dict[str, str] = {
+    "search_path": "",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "synchronous_commit": "on",
+    "row_security": "off",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "xmloption": "content",
+    "standard_conforming_strings": "on",
+}
+PINNED_SINCE: dict[Feature, tuple[str, str]] = {
+    Feature.IDLE_SESSION_TIMEOUT: ("idle_session_timeout", "0"),
+    Feature.TRANSACTION_TIMEOUT: ("transaction_timeout", "0"),
+    Feature.CLIENT_CONNECTION_CHECK: ("client_connection_check_interval", "2s"),
+}
+CONNECT_TIMEOUT = "10"
+
+
+def settings(*, read_only: bool, **changed: str) -> dict[str, str]:
+    """Return the settings that every session is pinned to, with the given ones changed."""
+    return {
+        **PINNED,
+        "default_transaction_read_only": "on" if read_only else "off",
+        **changed,
+    }
+
+
+def startup_options(pinned: Mapping[str, str]) -> str:
+    """Return the settings as the ``options`` connection parameter (documentation 32.1.2)."""
+    return " ".join(f"-c {name}={_escape(value)}" for name, value in pinned.items())
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def shown(conninfo: str) -> str:
+    """Return where a conninfo leads, for people: never a password."""
+    parts = conninfo_to_dict(conninfo)
+    host, port = parts.get("host") or "local", parts.get("port") or "5432"
+    return f"{host}:{port}/{parts.get('dbname') or parts.get('user') or ''}"
+
+
+class ReadSession:
+    """A session that can look and cannot write."""
+
+    read_only = True
+
+    def __init__(self, connection: psycopg.Connection[Any], side: str) -> None:
+        self.connection = connection
+        self.side = side
+
+    @classmethod
+    def open(
+        cls, conninfo: str, *, side: str, application: str, autocommit: bool = True, **changed: str
+    ) -> Self:
+        """Connect to ``conninfo``. ``changed`` overrides pinned settings.
+
+        Raises Unreachable when the server cannot be reached or does not let us in.
+        """
+        given = conninfo_to_dict(conninfo)
+        pinned = settings(read_only=cls.read_only, **changed)
+        options = " ".join(filter(None, (str(given.get("options") or ""), startup_options(pinned))))
+        full = make_conninfo(
+            conninfo,
+            options=options,
+            application_name=application,
+            client_encoding="UTF8",
+            connect_timeout=given.get("connect_timeout") or CONNECT_TIMEOUT,
+        )
+        try:
+            connection = psycopg.connect(
+                full, autocommit=autocommit, prepare_threshold=None, row_factory=namedtuple_row
+            )
+        except psycopg.Error as error:
+            raise unreachable(error, side, shown(conninfo)) from None
+        session = cls(connection, side)
+        for feature, (name, value) in PINNED_SINCE.items():
+            if has(connection.info.server_version, feature):
+                session.execute(sql.SQL("set {} = {}").format(sql.Identifier(name), value))
+        return session
+
+    def execute(self, query: Query, params: Params = None) -> psycopg.Cursor[Any]:
+        """Run one statement; every statement of migrator passes here."""
+        try:
+            return self.connection.execute(query, params)
+        except psycopg.Error as error:
+            raise translate(error, self.side) from error
+
+    def rows(self, query: Query, params: Params = None) -> list[Any]:
+        """Return all rows as named tuples."""
+        return self.execute(query, params).fetchall()
+
+    def row(self, query: Query, params: Params = None) -> Any | None:
+        """Return the first row as a named tuple, or None."""
+        return self.execute(query, params).fetchone()
+
+    def value(self, query: Query, params: Params = None) -> Any:
+        """Return the first column of the first row, or None when there is no row."""
+        row = self.row(query, params)
+        return None if row is None else row[0]
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of our backend on the server."""
+        return self.connection.info.backend_pid
+
+    @property
+    def version(self) -> int:
+        """Return ``server_version_num``."""
+        return self.connection.info.server_version
+
+    def close(self) -> None:
+        """End the session."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        """Return the session itself."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """End the session."""
+        self.close()
+
+
+class WriteSession(ReadSession):
+    """A session that may write; autocommit unless inside ``transaction``."""
+
+    read_only = False
+
+    def run(self, query: Query, params: Params = None) -> int:
+        """Run a statement that changes something; return the number of rows it touched."""
+        return self.execute(query, params).rowcount
+
+    def script(self, text: str) -> None:
+        """Run several statements, given as text made by PostgreSQL's own tools, in one message."""
+        self.execute(text)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit on leaving, roll back on an error."""
+        try:
+            with self.connection.transaction():
+                yield
+        except psycopg.Error as error:
+            raise translate(error, self.side) from error
+
+    @contextmanager
+    def bounded(self, lock_timeout: float) -> Iterator[None]:
+        """Wait at most ``lock_timeout`` seconds for any lock, and be the victim of any deadlock.
+
+        The deadlock check runs in whoever's ``deadlock_timeout`` fires first and cancels that one
+        (documentation 19.12): a short one makes it us, never the application. Only a superuser may
+        shorten it; without that the lock timeout alone bounds us.
+        """
+        milliseconds = str(int(lock_timeout * 1000))
+        self.execute("select set_config('lock_timeout', %s, false)", [milliseconds])
+        if self.value("select rolsuper from pg_catalog.pg_roles where rolname = current_user"):
+            self.execute("select set_config('deadlock_timeout', '50ms', false)")
+        try:
+            yield
+        finally:
+            if not self.connection.closed:
+                self.execute("select set_config('lock_timeout', '0', false)")

@@ -1,0 +1,72 @@
+"""Turn single events into lines of text; ``plain`` and ``live`` share them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from migrator.render.units import bytes_text, plural, seconds_text, visible
+
+if TYPE_CHECKING:
+    from migrator.events import (
+        Event,
+        StateChanged,
+        StepFailedEvent,
+        StepFinished,
+        StepFound,
+        StepNote,
+        TableProgressed,
+        TransitionStarted,
+    )
+
+
+def transition_line(event: TransitionStarted) -> str:
+    """Return the head of a transition: ``replicate  schema_copied → replicating``."""
+    verb = "undo " if event.undo else ""
+    return f"{verb}{event.transition}  {event.source} → {event.target}"
+
+
+def state_line(event: StateChanged) -> str:
+    """Return the line of a changed state."""
+    return f"state  {event.target}"
+
+
+def found_line(event: StepFound) -> str:
+    """Return what a probe saw: ``found partial (3 tables)``."""
+    detail = facts(event.detail)
+    return f"found {event.found}" + (f" ({detail})" if detail else "")
+
+
+def finished_line(event: StepFinished, verbose: bool) -> str:
+    """Return the end of a step: ``done in 31 s``."""
+    evidence = facts(event.evidence) if verbose else ""
+    verb = "undone" if event.undo else "done"
+    return f"{verb} in {seconds_text(event.seconds)}" + (f" ({evidence})" if evidence else "")
+
+
+def failed_line(event: StepFailedEvent) -> str:
+    """Return why a step stopped."""
+    return f"failed: {visible(str(event.error.get('message') or facts(event.error)))}"
+
+
+def note_line(event: StepNote) -> str:
+    """Return a step's note."""
+    return visible(event.text)
+
+
+def table_line(event: TableProgressed) -> str:
+    """Return a table of the copy: ``public.orders  copied  1.2 GB · 5 rows``."""
+    amount = f"{bytes_text(event.bytes)} · {plural(event.rows, 'row')}"
+    return f"{visible(event.table)}  {event.state}  {amount}"
+
+
+def generic_line(event: Event) -> str:
+    """Return any event as its name and its fields."""
+    fields = event.as_dict()
+    return f"{fields.pop('event')}  {facts(fields)}".rstrip()
+
+
+def facts(values: dict[str, Any]) -> str:
+    """Return a dictionary as ``key value, key value``, empty values left out."""
+    return ", ".join(
+        f"{key} {visible(str(value))}" for key, value in values.items() if value not in (None, "", [], {}, ())
+    )

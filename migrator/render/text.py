@@ -1,0 +1,214 @@
+"""Turn answers into lines of text for people: subject first, aligned, nothing that is not asked."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from migrator.render.units import (
+    bytes_text,
+    columns,
+    count_text,
+    moment_text,
+    plural,
+    seconds_text,
+    visible,
+)
+from migrator.report import (
+    AdvanceReport,
+    AttemptReport,
+    FindingReport,
+    HistoryReport,
+    PlanReport,
+    ProgressReport,
+    Report,
+    ServerReport,
+    StatusReport,
+    StreamReport,
+    TableProgress,
+    TransitionReport,
+)
+from migrator.workflow import TRANSITIONS
+
+SEVERITIES = {"block": "blocks", "warn": "warns", "info": "tells"}
+NO_RETURN = {t.no_return_at for t in TRANSITIONS if t.no_return_at}
+FINISHED = ("copied", "done")
+
+
+@singledispatch
+def text(report: Report, _verbose: bool = False) -> list[str]:
+    """Return the lines of any answer; one that is not known shows its fields."""
+    rows = [[key, visible(str(value))] for key, value in report.as_dict().items()]
+    return columns(rows, indent="")
+
+
+@text.register(StatusReport)
+def status(report: StatusReport, verbose: bool = False) -> list[str]:
+    """Return where a migration stands: warnings first, then both servers, stream, transitions."""
+    name = visible(report.migration)
+    turn = next((t.name for t in report.transitions if t.status == "next"), "")
+    todo = f" → next: {report.next}" + (f" ({turn})" if turn else "") if report.next else ""
+    lines = [f"warning: {visible(warning)}" for warning in report.warnings]
+    lines.append(f"{name}  {report.state}{todo}")
+    if report.last_error:
+        lines.append(f"  last error: {visible(report.last_error)}")
+    if report.holder:
+        lines.append(f"  held by {visible(report.holder)}")
+    rows = _servers(report.source, report.destination)
+    if report.stream is not None:
+        rows.append(["stream", *_stream(report.stream)])
+    lines += columns(rows)
+    lines += columns([[t.name, t.status, _share(t)] for t in report.transitions])
+    if verbose:
+        for transition in report.transitions:
+            lines += _steps(transition)
+    return lines
+
+
+@text.register(PlanReport)
+def plan(report: PlanReport, _verbose: bool = False) -> list[str]:
+    """Return what will be done: findings first (blocking ones above all), then the steps."""
+    state = f"  now {report.state}" if report.state else ""
+    lines = [f"{visible(report.migration)}{state}"]
+    lines += columns(_servers(report.source, report.destination))
+    lines.append(
+        f"  {plural(report.tables, 'table')} · {bytes_text(report.bytes)} · "
+        f"{plural(report.sequences, 'sequence')}"
+    )
+    lines += findings(report.findings)
+    for transition in report.transitions:
+        lines += _steps(transition)
+    if report.written:
+        lines.append(f"{report.state}  written")
+    return lines
+
+
+@text.register(AdvanceReport)
+def advanced(report: AdvanceReport, _verbose: bool = False) -> list[str]:
+    """Return the states gone through, what needs attention, and the next command."""
+    lines = [
+        f"{visible(report.migration)}  {report.came_from} → {report.state}  in {seconds_text(report.seconds)}"
+    ]
+    lines += [f"  attention: {visible(line)}" for line in report.attention]
+    if report.next:
+        lines.append(f"  next: {report.next}")
+    return lines
+
+
+@text.register(ProgressReport)
+def progress(report: ProgressReport, verbose: bool = False) -> list[str]:
+    """Return how far the copy is, tables at work first; finished ones only when verbose."""
+    amounts = [
+        f"{count_text(report.tables_done)} of {plural(report.tables_total, 'table')}",
+        f"{bytes_text(report.bytes_done)} of {bytes_text(report.bytes_total)}",
+        plural(report.rows_done, "row"),
+    ]
+    if report.bytes_per_second > 0:
+        amounts.append(f"{bytes_text(report.bytes_per_second)}/s")
+    if report.eta_seconds is not None and report.tables_done < report.tables_total:
+        amounts.append(f"{seconds_text(report.eta_seconds)} left")
+    lines = [f"{visible(report.migration)}  {report.state}", "  " + " · ".join(amounts)]
+    if report.stream is not None:
+        lines += columns([["stream", *_stream(report.stream)]])
+    shown = [t for t in report.tables if verbose or t.state not in FINISHED]
+    shown.sort(key=lambda t: (t.state in FINISHED, t.state != "copying"))
+    return lines + columns([_table(table) for table in shown])
+
+
+@text.register(HistoryReport)
+def history(report: HistoryReport, verbose: bool = False) -> list[str]:
+    """Return one line per attempt, oldest first, and below a failed one its error."""
+    lines = [f"{visible(report.migration)}  {report.state}"]
+    rows = columns([_attempt(attempt) for attempt in report.attempts])
+    for attempt, row in zip(report.attempts, rows, strict=True):
+        lines.append(row)
+        if attempt.error:
+            lines.append(f"      {visible(str(attempt.error.get('message') or attempt.error))}")
+        if verbose:
+            lines.append(f"      {visible(attempt.host)} pid {attempt.pid} v{attempt.version}")
+            lines += [f"      {key} {visible(str(v))}" for key, v in attempt.evidence.items()]
+    return lines
+
+
+def findings(found: tuple[FindingReport, ...] | list[FindingReport]) -> list[str]:
+    """Return findings by severity, blocking first, each with its fix indented below it."""
+    lines: list[str] = []
+    for severity, verb in SEVERITIES.items():
+        for finding in (f for f in found if f.severity == severity):
+            subject = visible(finding.subject)
+            lines.append(f"{verb}  {finding.check}  {subject}: {visible(finding.message)}")
+            lines += [f"    {line}" for line in finding.fix.splitlines()]
+    return lines
+
+
+def _servers(source: ServerReport, destination: ServerReport) -> list[list[str]]:
+    return [_server(source), _server(destination)]
+
+
+def _server(server: ServerReport) -> list[str]:
+    where = visible(f"{server.where}/{server.database}")
+    if server.error:
+        return [server.side, "?", where, f"cannot be reached: {visible(server.error)}"]
+    return [server.side, server.version, where]
+
+
+def _stream(stream: StreamReport) -> list[str]:
+    lag = []
+    if stream.lag_bytes is not None:
+        lag.append(bytes_text(stream.lag_bytes))
+    if stream.lag_seconds is not None:
+        lag.append(seconds_text(stream.lag_seconds))
+    cells = [stream.state, f"lag {' · '.join(lag)}" if lag else "lag unknown"]
+    if stream.retained_bytes is not None:
+        cells.append(f"retained WAL {bytes_text(stream.retained_bytes)}")
+    if stream.wal_status not in ("", "reserved"):
+        cells.append(f"WAL {stream.wal_status}")
+    if stream.error_count:
+        cells.append(plural(stream.error_count, "error"))
+    return cells
+
+
+def _share(transition: TransitionReport) -> str:
+    """Return how many steps are done of a transition that is begun and not finished."""
+    done = sum(step.found == "done" for step in transition.steps)
+    begun = transition.status == "next" and any(
+        step.found in ("done", "partial") for step in transition.steps
+    )
+    return f"{done} of {plural(len(transition.steps), 'step')} done" if begun else ""
+
+
+def _steps(transition: TransitionReport) -> list[str]:
+    undo = transition.status == "undo"
+    head = f"undo {transition.name}" if undo else f"{transition.name}  → {transition.target}"
+    rows = [
+        [
+            step.name,
+            step.found,
+            visible(step.detail),
+            "point of no return" if step.name in NO_RETURN and not undo else "",
+        ]
+        for step in transition.steps
+    ]
+    return [head, *columns(rows)]
+
+
+def _table(table: TableProgress) -> list[str]:
+    size = bytes_text(table.bytes)
+    if table.state not in FINISHED and table.estimated_bytes:
+        size += f" of {bytes_text(table.estimated_bytes)}"
+    took = seconds_text(table.seconds) if table.seconds else ""
+    return [visible(table.table), table.state, size, plural(table.rows, "row"), took]
+
+
+def _attempt(attempt: AttemptReport) -> list[str]:
+    took = ""
+    if attempt.finished_at is not None:
+        took = seconds_text((attempt.finished_at - attempt.started_at).total_seconds())
+    return [
+        str(attempt.number),
+        moment_text(attempt.started_at),
+        attempt.transition,
+        attempt.step,
+        attempt.kind,
+        attempt.outcome,
+        took,
+    ]

@@ -1,0 +1,107 @@
+"""Add the foreign keys while the stream goes on, and validate them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from migrator.pg.dump import Entry, Part, dump_schema
+from migrator.pg.made import drop_made
+from migrator.pg.patience import LOCK_TIMEOUT, patiently
+from migrator.pg.registry import WritableRegistry
+from migrator.pg.restore import restore
+from migrator.pg.versions import Feature
+from migrator.step import Absent, Done, Found, Partial, Step
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+NOT_VALID = " NOT VALID;"
+
+# A foreign key by table and name; one that a partition inherits comes with its parent's.
+FOREIGN_KEYS = """
+select n.nspname as schema,
+       c.relname as table,
+       k.conname as name,
+       k.convalidated as valid,
+       c.relkind = 'p' as on_root,
+       k.oid
+from pg_catalog.pg_constraint k
+join pg_catalog.pg_class c on c.oid = k.conrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where k.contype = 'f'
+  and coalesce(to_jsonb(k) ->> 'conparentid', '0') = '0'
+order by 1, 2, 3
+"""
+VALIDATE = "alter table {table} validate constraint {name}"
+
+
+class AddForeignKeys(Step):
+    """Add the foreign keys while the stream goes on, and validate them.
+
+    Changes: every foreign key of the source on the destination, first ``not valid`` (which takes its
+    lock for an instant), then validated; one that is not valid on the source stays so.
+    Recognised by: every foreign key of the source has its namesake, as valid as there.
+    Locks and cost: nothing on the source. On the destination ``share row exclusive`` for an instant,
+    given up and tried again when the stream's worker is in the way; then a scan per key.
+    If it fails: each key is committed by itself; the next run adds and validates the rest.
+    Undo: drops what this step made.
+    """
+
+    def probe(self, ctx: ReadContext) -> Found:
+        """Compare the foreign keys of both sides."""
+        wanted = {_key(row): row.valid for row in ctx.source.rows(FOREIGN_KEYS)}
+        have = {_key(row): row.valid for row in ctx.destination.rows(FOREIGN_KEYS)}
+        good = [k for k, valid in wanted.items() if k in have and (have[k] or not valid)]
+        if len(good) == len(wanted):
+            return Done({"foreign_keys": len(wanted)})
+        return Partial(f"{len(good)} of {len(wanted)} foreign keys") if have else Absent()
+
+    def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
+        """Add what is missing, then validate what is to be valid."""
+        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data")
+        rows = ctx.source.rows(FOREIGN_KEYS)
+        on_roots = {row.oid for row in rows if row.on_root}
+        at_once = ctx.destination_server.has(Feature.NOT_VALID_ON_PARTITIONED)
+        restore(
+            WritableRegistry(ctx.write_destination, ctx.names),
+            self.name,
+            dump.preamble,
+            dump.part(Part.FOREIGN_KEY, set()),
+            sleep=ctx.sleep,
+            rewrite=lambda e: e.sql if e.object_oid in on_roots and not at_once else _not_valid(e),
+        )
+        self._validate(ctx, [row for row in rows if row.valid])
+
+    def undo(self, ctx: WriteContext) -> None:
+        """Drop what we added."""
+        registry = WritableRegistry(ctx.write_destination, ctx.names)
+        if registry.is_ours():
+            with ctx.write_destination.bounded(LOCK_TIMEOUT):
+                drop_made(registry, self.name)
+
+    def _validate(self, ctx: WriteContext, wanted: list[Any]) -> None:
+        valid = {_key(row) for row in ctx.destination.rows(FOREIGN_KEYS) if row.valid}
+        with ctx.write_destination.bounded(LOCK_TIMEOUT):
+            for number, row in enumerate(wanted, 1):
+                if _key(row) not in valid:
+                    statement = sql.SQL(VALIDATE).format(
+                        table=sql.Identifier(row.schema, row.table), name=sql.Identifier(row.name)
+                    )
+                    patiently(
+                        partial(ctx.write_destination.run, statement),
+                        ctx.sleep,
+                        what=f"validating {row.name}",
+                    )
+                ctx.progress(number, len(wanted), "foreign keys")
+
+
+def _key(row: Any) -> tuple[str, str, str]:
+    return (row.schema, row.table, row.name)
+
+
+def _not_valid(entry: Entry) -> str:
+    head, _, _ = entry.sql.rpartition(";")
+    return entry.sql if head.endswith("NOT VALID") else head + NOT_VALID

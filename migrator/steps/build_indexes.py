@@ -1,0 +1,96 @@
+"""Build the indexes, with the primary keys and unique constraints that the stream needs first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrator.errors import VerifyFailed
+from migrator.pg.catalog import indexes_of_views
+from migrator.pg.dump import Entry, Part, dump_schema
+from migrator.pg.made import drop_made
+from migrator.pg.registry import Registry, WritableRegistry
+from migrator.pg.restore import restore
+from migrator.step import Absent, Done, Evidence, Found, Partial, Step
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+# Indexes of tables; those of materialized views come with the views.
+INDEXES = """
+select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(x.relname) as name
+from pg_catalog.pg_index i
+join pg_catalog.pg_class x on x.oid = i.indexrelid
+join pg_catalog.pg_class c on c.oid = i.indrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p')
+  and c.relpersistence <> 't'
+  and i.indisvalid
+  and n.nspname !~ '^pg_'
+  and n.nspname <> 'information_schema'
+  and coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') !~ '^migrator:'
+  and not exists (
+      select
+      from pg_catalog.pg_depend e
+      where e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        and e.objid = c.oid
+        and e.deptype = 'e'
+  )
+"""
+
+
+class BuildIndexes(Step):
+    """Build the indexes, with the primary keys and unique constraints that the stream needs first.
+
+    Changes: primary keys, unique and exclusion constraints and all indexes of tables on the
+    destination, as ``pg_dump --section=post-data`` writes them.
+    Recognised by: every valid index of a table on the source has its namesake on the destination.
+    Locks and cost: nothing on the source; CPU, memory and disk on the destination.
+    If it fails: each index is committed by itself with its record; the next run builds the rest.
+    Undo: drops what this step made.
+    """
+
+    def probe(self, ctx: ReadContext) -> Found:
+        """Compare the names of the indexes on both sides."""
+        wanted = {row.name for row in ctx.source.rows(INDEXES)}
+        have = {row.name for row in ctx.destination.rows(INDEXES)}
+        if wanted <= have:
+            built = Registry(ctx.destination, ctx.names).rows(
+                "select 1 from {schema}.restored where step = %s limit 1", [self.name]
+            )
+            return Done({"indexes": len(wanted)}) if built or not wanted else Absent()
+        return Partial(f"{len(wanted & have)} of {len(wanted)} indexes") if wanted & have else Absent()
+
+    def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
+        """Restore index by index, keys before the rest."""
+        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data")
+        entries = dump.part(Part.INDEX, indexes_of_views(ctx.source))
+        entries.sort(key=lambda e: (e.kind == "INDEX ATTACH", not _is_key(e)))
+        restore(
+            WritableRegistry(ctx.write_destination, ctx.names),
+            self.name,
+            dump.preamble,
+            entries,
+            sleep=ctx.sleep,
+            done=lambda number, entry: ctx.progress(number, len(entries), "indexes", entry.title),
+        )
+
+    def verify(self, ctx: ReadContext) -> Evidence:
+        """Count again, and name what is missing."""
+        missing = {r.name for r in ctx.source.rows(INDEXES)} - {r.name for r in ctx.destination.rows(INDEXES)}
+        if missing:
+            raise VerifyFailed(
+                f"indexes of the source are not on the destination: {', '.join(sorted(missing)[:10])}",
+                hint="migrator advance",
+                missing=sorted(missing),
+            )
+        return super().verify(ctx)
+
+    def undo(self, ctx: WriteContext) -> None:
+        """Drop what we built."""
+        registry = WritableRegistry(ctx.write_destination, ctx.names)
+        if registry.is_ours():
+            drop_made(registry, self.name)
+
+
+def _is_key(entry: Entry) -> bool:
+    return entry.kind == "CONSTRAINT" or entry.sql.startswith("CREATE UNIQUE INDEX")

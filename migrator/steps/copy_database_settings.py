@@ -1,0 +1,60 @@
+"""Copy what belongs to the database as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from migrator.pg.database import Properties, changes, database_properties
+from migrator.pg.registry import Registry, WritableRegistry
+from migrator.step import Absent, Done, Found, Partial, Step
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+EVENT = "database_settings"
+
+
+class CopyDatabaseSettings(Step):
+    """Copy what belongs to the database as a whole.
+
+    Changes: owner, comment, grants, connection limit and ``alter database … set`` (with
+    ``alter role … in database … set``) of the destination become the source's.
+    Recognised by: the record in the destination's journal, written in the same transaction.
+    Locks and cost: none; milliseconds.
+    If it fails: nothing is changed; run the same command again.
+    Undo: gives the destination back what it had, from the record.
+    """
+
+    def probe(self, ctx: ReadContext) -> Found:
+        """Look for our record."""
+        record = Registry(ctx.destination, ctx.names).read(EVENT)
+        return Absent() if record is None else Done({"changes": record["changes"]})
+
+    def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
+        """Change what differs, and keep what was there before."""
+        session = ctx.write_destination
+        registry = WritableRegistry(session, ctx.names)
+        now = database_properties(session)
+        wanted = database_properties(ctx.source)
+        with session.transaction():
+            done = 0
+            for statement in changes("database", ctx.destination_server.database, now, wanted):
+                session.run(statement)
+                done += 1
+            registry.record(EVENT, {"changes": done, "before": msgspec.to_builtins(now)})
+
+    def undo(self, ctx: WriteContext) -> None:
+        """Turn everything back to the record."""
+        session = ctx.write_destination
+        registry = WritableRegistry(session, ctx.names)
+        record = registry.read(EVENT)
+        if record is None:
+            return
+        before = msgspec.convert(record["before"], Properties)
+        with session.transaction():
+            now = database_properties(session)
+            for statement in changes("database", ctx.destination_server.database, now, before):
+                session.run(statement)
+            registry.forget(EVENT)

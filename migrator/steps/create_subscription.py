@@ -1,0 +1,115 @@
+"""Subscribe the destination to the source, from the snapshot on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from migrator.pg.registry import WritableRegistry
+from migrator.pg.versions import Feature
+from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.switchover import streams
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+CREATE = "create subscription {name} connection {conninfo} publication {publication} with ({options})"
+MARK = "comment on subscription {name} is {mark}"
+ORIGIN = "select pg_catalog.pg_replication_origin_advance('pg_' || oid, %s::pg_lsn) from pg_catalog.pg_subscription where subname = %s"
+
+# Options and the versions that have them: (feature, side that must have it) → option.
+OPTIONS: tuple[tuple[str, Feature, tuple[str, ...]], ...] = (
+    ("streaming = on", Feature.STREAM_IN_PROGRESS, ("source", "destination")),
+    ("disable_on_error = true", Feature.DISABLE_ON_ERROR, ("destination",)),
+    ("origin = none", Feature.SUBSCRIPTION_ORIGIN, ("source", "destination")),
+)
+
+
+class CreateSubscription(Step):
+    """Subscribe the destination to the source, from the snapshot on.
+
+    Changes: creates subscription ``migrator_…`` on the destination, on our slot, without copying; the
+    stream begins exactly where the copied snapshot ends.
+    Recognised by: a subscription of our name with our mark, enabled, all its tables ready.
+    Locks and cost: a connection from the destination to the source; applying the changes made since
+    the snapshot.
+    If it fails: nothing is there, or it is there and disabled; run the same command again.
+    Undo: stops the stream and drops the subscription; the slot stays, and where the stream stood is
+    remembered, so that the next subscription applies nothing twice.
+    """
+
+    def probe(self, ctx: ReadContext) -> Found:
+        """Look for the subscription, its mark and the state of its tables."""
+        found = streams.find_subscription(ctx)
+        if found is None:
+            return Absent()
+        if not found.ours:
+            return Conflict(
+                f"the destination has a subscription {ctx.names.subscription} without our mark",
+                "rename or drop it, or give the migration another name",
+            )
+        if not found.enabled:
+            return Partial("the subscription is disabled")
+        if found.unready:
+            return Partial(f"{found.unready} of {found.tables} tables are not ready")
+        return Done({"tables": found.tables})
+
+    def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
+        """Create and mark the subscription in one transaction, then start it."""
+        session = ctx.write_destination
+        if isinstance(found, Absent):
+            registry = WritableRegistry(session, ctx.names)
+            position = registry.read(streams.POSITION_EVENT)
+            name = sql.Identifier(ctx.names.subscription)
+            with session.transaction():
+                session.run(
+                    sql.SQL(CREATE).format(
+                        name=name,
+                        conninfo=source_conninfo(ctx),
+                        publication=sql.Identifier(ctx.names.publication),
+                        options=self._options(ctx),
+                    )
+                )
+                session.run(sql.SQL(MARK).format(name=name, mark=ctx.names.mark))
+                if position is not None:
+                    session.execute(ORIGIN, [position["position"], ctx.names.subscription])
+                    registry.forget(streams.POSITION_EVENT)
+        streams.enable(ctx)
+
+    def undo(self, ctx: WriteContext) -> None:
+        """Stop and drop the stream, and keep its slot."""
+        streams.drop(ctx)
+
+    def _options(self, ctx: ReadContext) -> sql.Composable:
+        servers = {"source": ctx.source_server, "destination": ctx.destination_server}
+        chosen = [
+            sql.SQL(option)
+            for option, feature, sides in OPTIONS
+            if all(servers[side].has(feature) for side in sides)
+        ]
+        return sql.SQL(", ").join(
+            [
+                sql.SQL("create_slot = false, copy_data = false, enabled = false"),
+                sql.SQL("slot_name = {}").format(ctx.names.slot),
+                *chosen,
+            ]
+        )
+
+
+def source_conninfo(ctx: ReadContext) -> str:
+    """Return how the destination reaches the source: ``[replication] source_conninfo``, or our own way.
+
+    Raises nothing; a path that does not work is told by CREATE SUBSCRIPTION, which connects.
+    """
+    if ctx.config.replication.source_conninfo:
+        return ctx.config.replication.source_conninfo
+    parts = conninfo_to_dict(ctx.source_server.conninfo)
+    for ours_only in ("options", "application_name", "passfile", "service", "target_session_attrs"):
+        parts.pop(ours_only, None)
+    info = ctx.source.connection.info
+    return make_conninfo(
+        "",
+        **{**parts, "host": info.host, "port": info.port, "user": info.user, "dbname": info.dbname},
+    )

@@ -1,0 +1,46 @@
+"""Drop the fence triggers on both sides, and leave the source read-only if so configured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrator.pg.registry import Registry
+from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.switchover import fence
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+
+class DropFence(Step):
+    """Drop the fence triggers on both sides, and leave the source read-only if so configured.
+
+    Changes: drops our triggers. ``[cleanup] source_read_only`` (the default) keeps the read-only
+    default of the source's database, so that nobody writes to it by mistake; ``false`` resets it.
+    Recognised by: no trigger of our name on either side, the default as configured.
+    Locks and cost: ``access exclusive`` for an instant per table, given up and tried again when
+    somebody is in the way.
+    If it fails: run the same command again.
+    Undo: not from here.
+    """
+
+    def probe(self, ctx: ReadContext) -> Found:
+        """Count the triggers of our name, and look at the default."""
+        keep = ctx.config.cleanup.source_read_only
+        left = sum(len(fence.states(s, ctx.names)) for s in (ctx.source, ctx.destination))
+        registry = Registry(ctx.source, ctx.names)
+        if left:
+            return Partial(f"{left} fence triggers are left")
+        if registry.is_ours() and fence.is_read_only(ctx.source) != keep:
+            return Partial("the source's read-only default is not as configured")
+        return Done({"source_read_only": fence.is_read_only(ctx.source)})
+
+    def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
+        """Set the default first, so that the source is never without any fence that it shall keep."""
+        fence.set_read_only(
+            ctx.write_source,
+            ctx.source_server.database,
+            on=ctx.config.cleanup.source_read_only,
+        )
+        fence.drop(ctx, ctx.write_destination)
+        fence.drop(ctx, ctx.write_source)

@@ -1,0 +1,56 @@
+"""Close the destination to everybody but the stream, until the cutover opens it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrator.pg.catalog import all_tables
+from migrator.pg.registry import Registry
+from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.switchover import fence
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+HINT = "this database takes writes after the cutover; until then write to the source"
+
+
+class FenceDestination(Step):
+    """Close the destination to everybody but the stream, until the cutover opens it.
+
+    Changes: fence triggers on every user table of the destination, enabled, and its read-only
+    default. The stream's apply worker passes both.
+    Recognised by: an enabled fence trigger on every user table, and the default.
+    Locks and cost: nothing on the source; ``share row exclusive`` for an instant per table, given up
+    and tried again when the stream's worker is in the way.
+    If it fails: tables fenced so far stay fenced; the next run fences the rest.
+    Undo: drops the triggers and resets the default.
+    """
+
+    def probe(self, ctx: ReadContext) -> Found:
+        """Compare the tables with those whose fence is up."""
+        if Registry(ctx.destination, ctx.names).read("opened") is not None:
+            return Done({"opened": True})
+        tables = all_tables(ctx.destination)
+        found = fence.states(ctx.destination, ctx.names)
+        closed = [t for t in tables if found.get(t.oid)]
+        if not found and not fence.is_read_only(ctx.destination):
+            return Absent()
+        if len(closed) == len(tables) and fence.is_read_only(ctx.destination):
+            return Done({"tables": len(closed)})
+        return Partial(f"{len(closed)} of {len(tables)} tables are fenced")
+
+    def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
+        """Set the default, then create and enable what is missing."""
+        session = ctx.write_destination
+        fence.set_read_only(session, ctx.destination_server.database, on=True)
+        fence.prepare(ctx, session, HINT)
+        fence.switch_one_by_one(ctx, session, up=True)
+
+    def undo(self, ctx: WriteContext) -> None:
+        """Drop the triggers and reset the default."""
+        if isinstance(self.probe(ctx), Absent):
+            return
+        session = ctx.write_destination
+        fence.drop(ctx, session)
+        fence.set_read_only(session, ctx.destination_server.database, on=False)

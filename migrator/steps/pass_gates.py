@@ -1,0 +1,73 @@
+"""Make sure that everything which must hold right before the fence holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrator.errors import GateClosed
+from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.switchover import drain, gates, streams
+from migrator.switchover.procedure import cutover_record
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+FRESH = 10.0
+ROUND_TRIPS = 3
+
+
+class PassGates(Step):
+    """Make sure that everything which must hold right before the fence holds.
+
+    Changes: one row of our heartbeat table; a stream that a killed cutover left stopped runs again.
+    Recognised by: all gates open, and a fresh heartbeat that has arrived.
+    Locks and cost: none.
+    If it fails: nothing has happened to the application; the message names each closed gate.
+    Undo: nothing to undo.
+    """
+
+    gate = True
+
+    def probe(self, ctx: ReadContext) -> Found:
+        """Ask every gate."""
+        if cutover_record(ctx) is not None:
+            return Done({"cutover": True})
+        why = gates.closed(ctx)
+        if why:
+            return Partial("; ".join(why))
+        token, age = drain.source_token(ctx)
+        if age < FRESH and drain.arrived(ctx) >= token:
+            return Done({"token": token})
+        return Partial("the stream's lag is to be measured")
+
+    def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
+        """Start a stopped stream, then measure its lag."""
+        subscription = streams.find_subscription(ctx)
+        if subscription is not None and subscription.ours and not subscription.enabled:
+            ctx.note("the stream was stopped; it is started again")
+            streams.enable(ctx)
+        if subscription is not None and subscription.ours:
+            ctx.wait_until(
+                lambda: not any(gates.stream_is_live(ctx)),
+                what="the stream's apply worker",
+                timeout=15,
+                explain=lambda: "; ".join(gates.stream_is_live(ctx)),
+            )
+        why = gates.closed(ctx)
+        if why:
+            raise GateClosed(
+                "the cutover is not safe now: " + "; ".join(why),
+                hint="mend what is named, then migrator advance",
+                gates=why,
+            )
+        limit = ctx.config.cutover.max_lag
+        lags = [drain.round_trip(ctx, timeout=max(limit * 4, 20)) for _ in range(ROUND_TRIPS)]
+        if lags[-1] > limit:
+            raise GateClosed(
+                f"the stream is {lags[-1]:.1f} s behind; [cutover] max_lag is {limit:g} s",
+                hint="wait until the source is quieter, then migrator advance",
+                lag_seconds=lags[-1],
+            )
+
+    def undo(self, ctx: WriteContext) -> None:
+        """Do nothing: a gate leaves nothing behind."""

@@ -1,0 +1,74 @@
+"""Prove that nothing of ours is left on either server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrator.errors import VerifyFailed
+from migrator.step import Absent, Done, Found, Partial, Step
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+# Everything of our name or mark; an origin without its subscription is nobody's.
+LEFTOVERS = """
+select 'schema ' || nspname as what from pg_catalog.pg_namespace where nspname = %(schema)s
+union all
+select 'publication ' || pubname from pg_catalog.pg_publication where pubname = %(publication)s
+union all
+select 'subscription ' || subname from pg_catalog.pg_subscription where subname = %(subscription)s
+union all
+select 'replication slot ' || slot_name
+from pg_catalog.pg_replication_slots
+where slot_name = %(slot)s
+union all
+select 'trigger ' || tgname || ' on ' || tgrelid::pg_catalog.regclass::text
+from pg_catalog.pg_trigger
+where tgname = %(fence)s
+union all
+select 'replication origin ' || o.roname
+from pg_catalog.pg_replication_origin o
+where o.roname ~ '^pg_[0-9]+$'
+  and not exists (
+      select from pg_catalog.pg_subscription s where o.roname = 'pg_' || s.oid
+  )
+"""
+LOOKED_AT = ("schema", "publication", "subscription", "slot", "fence")
+
+
+class ScanLeftovers(Step):
+    """Prove that nothing of ours is left on either server.
+
+    Changes: nothing; it only looks.
+    Recognised by: no schema, publication, subscription, slot, trigger or orphaned origin of ours.
+    Locks and cost: none.
+    If it fails: the message names what is left and where.
+    Undo: nothing to undo.
+    """
+
+    gate = True
+
+    def probe(self, ctx: ReadContext) -> Found:
+        """Look for everything that carries our name."""
+        left = self._left(ctx)
+        return Partial(", ".join(left)) if left else Done({"left": 0})
+
+    def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
+        """Refuse to call it clean."""
+        left = self._left(ctx)
+        raise VerifyFailed(
+            f"these are still there: {', '.join(left)}",
+            hint="drop them by hand, then migrator advance",
+            left=left,
+        )
+
+    def undo(self, ctx: WriteContext) -> None:
+        """Do nothing: a look leaves nothing behind."""
+
+    def _left(self, ctx: ReadContext) -> list[str]:
+        names = {key: getattr(ctx.names, key) for key in LOOKED_AT}
+        return [
+            f"{row.what} on the {session.side}"
+            for session in (ctx.source, ctx.destination)
+            for row in session.rows(LEFTOVERS, names)
+        ]

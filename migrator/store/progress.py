@@ -1,0 +1,143 @@
+"""The part of the journal that is written while data flows: tables, samples, findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, delete, insert, update
+
+from migrator.report import FindingReport
+from migrator.store.database import fetch, reading, upsert, writing
+from migrator.store.models import Finding, Sample, TableCopy, now
+from migrator.store.records import SampleRecord, TableRecord
+from migrator.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class ProgressJournal(Store):
+    """How far the copy is, what was measured, what preflight found.
+
+    Table and chunk name a row; writing one that is not there makes it. Numbers are totals so far,
+    not increments, so that a repeated write does no harm.
+    """
+
+    def plan_tables(self, migration_id: int, tables: Sequence[tuple[str, int]]) -> None:
+        """Register tables and their estimated bytes; those already there keep their progress."""
+        if not tables:
+            return
+        with writing(self._engine) as connection:
+            statement = upsert(connection, TableCopy)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["migration_id", "table_name", "chunk"],
+                    set_={"estimated_bytes": statement.excluded.estimated_bytes},
+                ),
+                [
+                    {
+                        "migration_id": migration_id,
+                        "table_name": name,
+                        "chunk": 0,
+                        "state": "planned",
+                        "estimated_bytes": estimated_bytes,
+                    }
+                    for name, estimated_bytes in tables
+                ],
+            )
+
+    def table_started(
+        self, migration_id: int, table: str, *, chunk: int = 0, estimated_bytes: int | None = None
+    ) -> None:
+        """Record that a table or chunk is being copied, from its first row."""
+        values: dict[str, Any] = {"rows": 0, "bytes": 0, "error": "", "finished_at": None}
+        if estimated_bytes is not None:
+            values["estimated_bytes"] = estimated_bytes
+        self._put(migration_id, table, chunk, state="copying", started_at=now(), **values)
+
+    def table_progress(self, migration_id: int, table: str, *, chunk: int = 0, rows: int, bytes: int) -> None:
+        """Record the rows and bytes sent so far."""
+        self._put(migration_id, table, chunk, state="copying", rows=rows, bytes=bytes)
+
+    def table_finished(self, migration_id: int, table: str, *, chunk: int = 0, rows: int, bytes: int) -> None:
+        """Record that a table's or chunk's rows are committed on the destination."""
+        self._put(
+            migration_id,
+            table,
+            chunk,
+            state="done",
+            rows=rows,
+            bytes=bytes,
+            error="",
+            finished_at=now(),
+        )
+
+    def table_failed(self, migration_id: int, table: str, error: str, *, chunk: int = 0) -> None:
+        """Record why a table or chunk could not be copied."""
+        self._put(migration_id, table, chunk, state="failed", error=error, finished_at=now())
+
+    def reset_tables(self, migration_id: int, tables: Iterable[str] | None = None) -> None:
+        """Make tables planned again, all of them by default; their estimates stay."""
+        where = [TableCopy.migration_id == migration_id]
+        if tables is not None:
+            where.append(TableCopy.table_name.in_(list(tables)))
+        with writing(self._engine) as connection:
+            connection.execute(delete(TableCopy).where(*where, TableCopy.chunk > 0))
+            connection.execute(
+                update(TableCopy)
+                .where(*where)
+                .values(state="planned", rows=0, bytes=0, error="", started_at=None, finished_at=None)
+            )
+
+    def tables(self, migration_id: int) -> list[TableRecord]:
+        """Return every table and chunk, by name."""
+        with reading(self._engine) as connection:
+            return fetch(connection, TableRecord, TableCopy, TableCopy.migration_id == migration_id)
+
+    def sample(self, migration_id: int, kind: str, values: dict[str, Any]) -> None:
+        """Record one measurement, taken now."""
+        with writing(self._engine) as connection:
+            connection.execute(insert(Sample), {"migration_id": migration_id, "kind": kind, "values": values})
+
+    def samples(self, migration_id: int, kind: str, limit: int = 100) -> list[SampleRecord]:
+        """Return the newest ``limit`` measurements, oldest first."""
+        where = (Sample.migration_id == migration_id, Sample.kind == kind)
+        with reading(self._engine) as connection:
+            return fetch(connection, SampleRecord, Sample, *where, newest=limit)
+
+    def record_findings(self, migration_id: int, findings: Iterable[FindingReport]) -> None:
+        """Replace what preflight found."""
+        with writing(self._engine) as connection:
+            put_findings(connection, migration_id, findings)
+
+    def findings(self, migration_id: int) -> list[FindingReport]:
+        """Return what the newest preflight found, in its order."""
+        with reading(self._engine) as connection:
+            return fetch(connection, FindingReport, Finding, Finding.migration_id == migration_id)
+
+    def _put(self, migration_id: int, table: str, chunk: int, **values: Any) -> None:
+        key = {"migration_id": migration_id, "table_name": table, "chunk": chunk}
+        with writing(self._engine) as connection:
+            connection.execute(
+                upsert(connection, TableCopy)
+                .values(**key, **values)
+                .on_conflict_do_update(index_elements=list(key), set_=values)
+            )
+
+
+def put_findings(connection: Connection, migration_id: int, findings: Iterable[FindingReport]) -> None:
+    """Replace the findings of a migration within the caller's transaction."""
+    connection.execute(delete(Finding).where(Finding.migration_id == migration_id))
+    rows = [
+        {
+            "migration_id": migration_id,
+            "check": finding.check,
+            "severity": str(finding.severity),
+            "subject": finding.subject,
+            "message": finding.message,
+            "fix": finding.fix,
+        }
+        for finding in findings
+    ]
+    if rows:
+        connection.execute(insert(Finding), rows)

@@ -1,0 +1,87 @@
+"""What the store answers with: frozen values, never a database object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from migrator.workflow import State
+
+Kind = Literal["apply", "undo", "state"]
+Outcome = Literal["running", "done", "skipped", "failed"]
+TableState = Literal["planned", "copying", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a server was when the migration was planned; it must be that same server ever after."""
+
+    system_identifier: str
+    timeline: int
+    database: str
+    version: int
+
+
+@dataclass(frozen=True)
+class MigrationRecord:
+    """One migration. ``workflow`` is the fingerprint of the steps it was planned with."""
+
+    id: int
+    name: str
+    state: State
+    key: str
+    source: Pin
+    destination: Pin
+    workflow: str
+    table_list: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """One run of a step; ``finished_at`` is None while it runs, and for ever when it was killed.
+
+    A row of kind ``state`` is a move: ``step`` is the state reached, ``evidence`` holds both.
+    """
+
+    id: int
+    transition: str
+    step: str
+    kind: Kind
+    outcome: Outcome
+    found: str
+    evidence: dict[str, Any]
+    error: dict[str, Any]
+    started_at: datetime
+    finished_at: datetime | None
+    host: str
+    pid: int
+    version: str
+
+
+@dataclass(frozen=True)
+class TableRecord:
+    """How far one chunk of one table is; a table that is not split has chunk 0 only."""
+
+    table_name: str
+    chunk: int
+    state: TableState
+    rows: int
+    bytes: int
+    estimated_bytes: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str
+
+
+@dataclass(frozen=True)
+class SampleRecord:
+    """One measurement of lag or progress."""
+
+    at: datetime
+    kind: str
+    values: dict[str, Any]

@@ -1,0 +1,165 @@
+"""The fence: triggers that refuse writes, and the database's read-only default.
+
+Statement triggers on every user table, partitioned roots and inheritance parents included, because a
+statement on a root fires only the root's (documentation 37.1). Plain ``enable`` triggers do not fire
+for the stream's apply worker, which runs with ``session_replication_role = replica``: a fenced side
+still receives its stream.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from migrator.pg.catalog import Table, all_tables
+from migrator.pg.patience import patiently
+from migrator.pg.registry import WritableRegistry
+
+if TYPE_CHECKING:
+    from migrator.context import WriteContext
+    from migrator.pg.names import Names
+    from migrator.pg.session import ReadSession, WriteSession
+
+FUNCTION = """
+create or replace function {schema}.refuse_write() returns trigger
+language plpgsql
+as $refuse$
+begin
+    raise exception using
+        errcode = 'read_only_sql_transaction',
+        message = 'cannot write to ' || tg_table_schema || '.' || tg_table_name
+                  || ': database ' || current_database() || ' is fenced by a migration',
+        hint = tg_argv[0];
+end
+$refuse$
+"""
+CREATE = """
+create trigger {trigger}
+before insert or update or delete or truncate on {table}
+for each statement execute procedure {schema}.refuse_write({hint})
+"""
+# State 'D' is disabled, 'O' enabled for everybody but the apply worker.
+TRIGGERS = """
+select t.tgrelid as relation, t.tgenabled::text as state
+from pg_catalog.pg_trigger t
+where t.tgname = %s
+"""
+SWITCH = "alter table {table} {verb} trigger {trigger}"
+DROP = "drop trigger if exists {trigger} on {table}"
+READ_ONLY = "alter database {database} set default_transaction_read_only = on"
+READ_WRITE = "alter database {database} reset default_transaction_read_only"
+IS_READ_ONLY = """
+select exists (
+    select
+    from pg_catalog.pg_db_role_setting s
+    cross join lateral unnest(s.setconfig) as c (setting)
+    where s.setdatabase = (select oid from pg_catalog.pg_database where datname = current_database())
+      and s.setrole = 0
+      and c.setting = 'default_transaction_read_only=on'
+)
+"""
+
+
+def states(session: ReadSession, names: Names) -> dict[int, bool]:
+    """Return, by table oid, whether the fence trigger that stands there is enabled."""
+    return {row.relation: row.state != "D" for row in session.rows(TRIGGERS, [names.fence])}
+
+
+def is_read_only(session: ReadSession) -> bool:
+    """Return whether the database's default is read-only."""
+    return bool(session.value(IS_READ_ONLY))
+
+
+def prepare(ctx: WriteContext, session: WriteSession, hint: str) -> int:
+    """Create the fence triggers, disabled, on every table that has none; return how many.
+
+    Each table is one short transaction: the lock (``share row exclusive``) waits ``[copy]
+    lock_timeout`` at most, then is given up and tried again. Raises TimedOut naming who is in the way.
+    """
+    registry = WritableRegistry(session, ctx.names)
+    have = states(session, ctx.names)
+    missing = [t for t in all_tables(session) if t.oid not in have]
+    with session.bounded(ctx.config.copy.lock_timeout):
+        if missing:
+            session.run(registry.query(FUNCTION))
+        for number, table in enumerate(missing, 1):
+            _prepare_one(ctx, session, registry, table, hint)
+            ctx.progress(number, len(missing), "tables", table.label)
+    return len(missing)
+
+
+def _prepare_one(
+    ctx: WriteContext, session: WriteSession, registry: WritableRegistry, table: Table, hint: str
+) -> None:
+    trigger = sql.Identifier(ctx.names.fence)
+    create = sql.SQL(CREATE).format(
+        trigger=trigger,
+        table=table.identifier,
+        schema=sql.Identifier(registry.names.schema),
+        hint=sql.Literal(hint),
+    )
+
+    def create_disabled() -> None:
+        with session.transaction():
+            session.run(create)
+            session.run(_switch(table, trigger, "disable"))
+
+    patiently(
+        create_disabled,
+        ctx.sleep,
+        what=f"fence trigger on {table.label} of the {session.side}",
+        attempts=ctx.config.copy.lock_attempts,
+    )
+
+
+def switch(session: WriteSession, names: Names, tables: list[Table], *, up: bool) -> None:
+    """Enable or disable the fence triggers of ``tables`` in one message, within the caller's transaction."""
+    trigger = sql.Identifier(names.fence)
+    verb = "enable" if up else "disable"
+    if tables:
+        session.run(sql.SQL("; ").join(_switch(t, trigger, verb) for t in tables))
+
+
+def switch_one_by_one(ctx: WriteContext, session: WriteSession, *, up: bool) -> None:
+    """Enable or disable every fence trigger that stands, each table by itself, giving way to others."""
+    with session.bounded(ctx.config.copy.lock_timeout):
+        for table in fenced_tables(session, ctx.names, up=not up):
+            patiently(
+                partial(switch, session, ctx.names, [table], up=up),
+                ctx.sleep,
+                what=f"fence trigger on {table.label} of the {session.side}",
+                attempts=ctx.config.copy.lock_attempts,
+            )
+
+
+def set_read_only(session: WriteSession, database: str, *, on: bool) -> None:
+    """Set or reset the database's read-only default, within the caller's transaction."""
+    statement = READ_ONLY if on else READ_WRITE
+    session.run(sql.SQL(statement).format(database=sql.Identifier(database)))
+
+
+def fenced_tables(session: ReadSession, names: Names, *, up: bool) -> list[Table]:
+    """Return the tables whose fence trigger stands and is enabled (``up``) or disabled."""
+    found = states(session, names)
+    return [t for t in all_tables(session) if found.get(t.oid) is up]
+
+
+def drop(ctx: WriteContext, session: WriteSession) -> None:
+    """Drop the fence triggers, a table at a time, and lift nothing else."""
+    trigger = sql.Identifier(ctx.names.fence)
+    have = states(session, ctx.names)
+    tables = [t for t in all_tables(session) if t.oid in have]
+    with session.bounded(ctx.config.copy.lock_timeout):
+        for table in tables:
+            patiently(
+                partial(session.run, sql.SQL(DROP).format(trigger=trigger, table=table.identifier)),
+                ctx.sleep,
+                what=f"dropping the fence trigger of {table.label}",
+                attempts=ctx.config.copy.lock_attempts,
+            )
+
+
+def _switch(table: Table, trigger: sql.Identifier, verb: str) -> sql.Composed:
+    return sql.SQL(SWITCH).format(table=table.identifier, verb=sql.SQL(verb), trigger=trigger)

@@ -1,0 +1,110 @@
+"""What must hold right before the fence: each gate is a function that says why it is closed, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from migrator.context import ReadContext
+from migrator.pg.catalog import published_tables, wanted_tables
+from migrator.pg.versions import Feature
+from migrator.switchover import fence, streams
+
+COLUMNS = """
+select n.nspname as schema,
+       c.relname as name,
+       a.attname as column,
+       pg_catalog.format_type(a.atttypid, a.atttypmod) as type
+from pg_catalog.pg_attribute a
+join pg_catalog.pg_class c on c.oid = a.attrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join unnest(%s::text[], %s::text[]) as t (schema, name) on t.schema = n.nspname and t.name = c.relname
+where a.attnum > 0
+  and not a.attisdropped
+"""
+PREPARED = "select gid, prepared from pg_catalog.pg_prepared_xacts where database = current_database()"
+APPLY_ERRORS = """
+select coalesce((to_jsonb(s) ->> 'apply_error_count')::bigint, 0)
+from pg_catalog.pg_stat_subscription_stats s
+where s.subid = %s
+"""
+
+Gate = Callable[[ReadContext], Iterator[str]]
+
+
+def stream_is_live(ctx: ReadContext) -> Iterator[str]:
+    """The subscription is ours, enabled, and its worker runs."""
+    found = streams.find_subscription(ctx)
+    if found is None or not found.ours:
+        yield "there is no subscription of ours on the destination"
+    elif not found.enabled:
+        yield "the subscription is disabled" + _apply_errors(ctx, found.oid)
+    elif found.worker is None:
+        yield "the stream's apply worker is not running" + _apply_errors(ctx, found.oid)
+
+
+def tables_are_ready(ctx: ReadContext) -> Iterator[str]:
+    """Every published table is subscribed and ready."""
+    found = streams.find_subscription(ctx)
+    if found is None:
+        return
+    published = len(published_tables(ctx.source, ctx.names)) + 1
+    if found.unready:
+        yield f"{found.unready} of {found.tables} tables of the subscription are not ready"
+    if found.tables != published:
+        yield f"{published} tables are published and {found.tables} are subscribed"
+
+
+def no_table_is_left_out(ctx: ReadContext) -> Iterator[str]:
+    """Every table that ``[tables]`` takes in is published."""
+    published = {t.oid for t in published_tables(ctx.source, ctx.names)}
+    new = [t.label for t in wanted_tables(ctx.source, ctx.config.tables) if t.oid not in published]
+    if new:
+        yield (
+            f"tables of the source are not in the migration (made after the copy?): "
+            f"{', '.join(new[:10])}; drop or exclude them, or migrator rollback-to schema_copied"
+        )
+
+
+def columns_are_equal(ctx: ReadContext) -> Iterator[str]:
+    """Every published table has the same columns of the same types on both sides."""
+    tables = published_tables(ctx.source, ctx.names)
+    key = [[t.schema for t in tables], [t.name for t in tables]]
+    there = {tuple(row) for row in ctx.source.rows(COLUMNS, key)}
+    here = {tuple(row) for row in ctx.destination.rows(COLUMNS, key)}
+    differing = sorted({f"{schema}.{name}" for schema, name, _, _ in there ^ here})
+    if differing:
+        yield f"columns differ between source and destination: {', '.join(differing[:10])}"
+
+
+def nothing_is_prepared(ctx: ReadContext) -> Iterator[str]:
+    """No prepared transaction is open on the source: it cannot be moved and holds its locks."""
+    for row in ctx.source.rows(PREPARED):
+        yield f"prepared transaction {row.gid!r} of {row.prepared:%Y-%m-%d %H:%M:%S %Z} is open"
+
+
+def destination_is_closed(ctx: ReadContext) -> Iterator[str]:
+    """The destination's fence is up, so that both sides are never writable at once."""
+    if not fence.is_read_only(ctx.destination) or fence.fenced_tables(ctx.destination, ctx.names, up=False):
+        yield "the destination's fence is not up"
+
+
+GATES: tuple[Gate, ...] = (
+    stream_is_live,
+    tables_are_ready,
+    no_table_is_left_out,
+    columns_are_equal,
+    nothing_is_prepared,
+    destination_is_closed,
+)
+
+
+def closed(ctx: ReadContext) -> list[str]:
+    """Return why the gates are closed; an empty list when all are open."""
+    return [why for gate in GATES for why in gate(ctx)]
+
+
+def _apply_errors(ctx: ReadContext, oid: int) -> str:
+    if not ctx.destination_server.has(Feature.SUBSCRIPTION_STATS):
+        return ""
+    count = ctx.destination.value(APPLY_ERRORS, [oid]) or 0
+    return f" after {count} apply errors; see the destination's server log" if count else ""

@@ -1,0 +1,162 @@
+"""The hand-over: fence, drain, sequences, commit. Its commit is the point of no return.
+
+The fence is one transaction, left open while the stream drains. Until it commits, any failure,
+timeout or death of ours makes the server roll it back: queued writers go on and have seen only a
+pause. When it commits, the fence and its journal row become durable together, in the source itself,
+so that what happened is never decided from our memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from migrator.errors import StatementFailed, TimedOut
+from migrator.pg.activity import describe
+from migrator.pg.catalog import Table, all_tables
+from migrator.pg.patience import GIVE_WAY
+from migrator.pg.registry import Registry, WritableRegistry
+from migrator.pg.session import WriteSession
+from migrator.switchover import drain, fence, sequences
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+EVENT = "cutover"
+LOCK = "lock table {tables} in share row exclusive mode"
+# The dead man's switch: the server ends an idle fence that its owner has forgotten.
+DEAD_MAN = "select set_config('idle_in_transaction_session_timeout', %s, true)"
+
+HOLDERS = """
+select distinct a.pid, a.usename as role, a.application_name as application, a.state,
+       extract(epoch from clock_timestamp() - a.xact_start)::int as age,
+       left(a.query, 100) as query
+from pg_catalog.pg_locks l
+join pg_catalog.pg_stat_activity a on a.pid = l.pid
+where l.granted
+  and l.locktype = 'relation'
+  and l.relation = any (%s)
+  and l.mode in ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
+                 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+  and a.application_name <> %s
+order by age desc nulls last
+limit 3
+"""
+
+
+class LockLost(Exception):
+    """The fence's locks were not to be had; ``why`` names who is in the way."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Stopwatch:
+    """Measure the parts of the pause, in milliseconds, in the order in which they happen."""
+
+    def __init__(self, ctx: ReadContext) -> None:
+        self._now = ctx.now
+        self.started = self._last = ctx.now()
+        self.parts: dict[str, float] = {}
+
+    def lap(self, part: str) -> None:
+        """End the part that has been running."""
+        now = self._now()
+        self.parts[part] = round((now - self._last) * 1000, 1)
+        self._last = now
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds since the start."""
+        return self._now() - self.started
+
+
+def cutover_record(ctx: ReadContext) -> dict[str, Any] | None:
+    """Return the journal row of the committed cutover from the source, or None."""
+    return Registry(ctx.source, ctx.names).read(EVENT)
+
+
+def hand_over(ctx: WriteContext) -> dict[str, Any]:
+    """Take the writes away from the source for good; return the evidence with the parts of the pause.
+
+    Tries ``[cutover] attempts`` times when a lock is not to be had, giving way between. Raises
+    TimedOut naming who is in the way, or where the time went; the source is then writable again.
+    """
+    attempts = ctx.config.cutover.attempts
+    tables = all_tables(ctx.source)
+    for attempt in range(1, attempts + 1):
+        watch = Stopwatch(ctx)
+        try:
+            return _attempt(ctx, tables, watch)
+        except LockLost as lost:
+            if attempt == attempts:
+                raise TimedOut(
+                    f"the fence's locks were not to be had in {attempts} tries; in the way: {lost.why}",
+                    hint="end those transactions, then migrator advance; the source is writable",
+                    parts=watch.parts,
+                ) from lost
+            ctx.note(f"the fence gave way (try {attempt} of {attempts}) to: {lost.why}")
+            ctx.sleep(min(0.5 * attempt, 5))
+    raise AssertionError("unreachable: the loop returns or raises")
+
+
+def _attempt(ctx: WriteContext, tables: list[Table], watch: Stopwatch) -> dict[str, Any]:
+    budget = ctx.config.cutover.max_pause
+    lock_timeout = min(ctx.config.cutover.lock_timeout, budget)
+    # The fence has a session of its own: the heartbeat must commit while it is open.
+    with (
+        WriteSession.open(
+            ctx.source_server.conninfo, side="source", application=ctx.names.application
+        ) as session,
+        session.bounded(lock_timeout),
+    ):
+        registry = WritableRegistry(session, ctx.names)
+        watch.lap("connect")
+        watch.started = ctx.now()
+        with session.transaction():
+            session.execute(DEAD_MAN, [f"{int(budget * 1000)}ms"])
+            _lock(ctx, session, tables)
+            watch.lap("lock")
+            fence.switch(session, ctx.names, tables, up=True)
+            fence.set_read_only(session, ctx.source_server.database, on=True)
+            watch.lap("fence")
+            drain.round_trip(ctx, timeout=max(budget - watch.elapsed, 0.1))
+            watch.lap("drain")
+            count = _final_sequences(ctx)
+            watch.lap("sequences")
+            if watch.elapsed > budget:
+                raise TimedOut(
+                    f"the pause took {watch.elapsed:.2f} s and [cutover] max_pause is {budget:g} s: "
+                    + ", ".join(f"{part} {ms} ms" for part, ms in watch.parts.items()),
+                    hint="the source is writable again; migrator advance tries once more",
+                    parts=watch.parts,
+                )
+            evidence = {"tables": len(tables), "sequences": count, "parts_ms": watch.parts}
+            registry.record(EVENT, evidence)
+    watch.lap("commit")
+    return evidence
+
+
+def _lock(ctx: WriteContext, session: WriteSession, tables: list[Table]) -> None:
+    if not tables:
+        return
+    names = sql.SQL(", ").join(sql.SQL("only {}").format(t.identifier) for t in tables)
+    try:
+        session.run(sql.SQL(LOCK).format(tables=names))
+    except StatementFailed as error:
+        if error.sqlstate not in GIVE_WAY:
+            raise
+        raise LockLost(_suspects(ctx, tables)) from error
+
+
+def _suspects(ctx: ReadContext, tables: list[Table]) -> str:
+    rows = ctx.source.rows(HOLDERS, [[t.oid for t in tables], ctx.names.application])
+    return describe(rows) or "a transaction that has just ended"
+
+
+def _final_sequences(ctx: WriteContext) -> int:
+    source = sequences.read(ctx.source)
+    wanted = sequences.plan(source, sequences.read(ctx.destination), ctx.config.sequences.shift)
+    return sequences.write(ctx.write_destination, wanted)

@@ -1,0 +1,31 @@
+"""Load the fixtures, say which servers the run uses, and show their logs when a test fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrator.demo.binaries import find_binaries, server_version
+from migrator.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pytest
+
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.project", "tests.fixtures.writer"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("migrator")
+    group.addoption("--source-major", type=int, default=17, help="major version of the source")
+    group.addoption("--destination-major", type=int, default=18, help="… of the destination")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    lines = []
+    for side in ("source", "destination"):
+        try:
+            binaries = find_binaries(config.getoption(f"--{side}-major"))
+        except ConfigError as error:
+            lines.append(f"{side}: {error.message}")
+        else:
+            lines.append(f"{side}: PostgreSQL {server_version(binaries)} in {binaries}")
+    return lines
