@@ -71,9 +71,8 @@ def transition_reports(
 
 
 def next_command(state: State) -> str:
-    """Return what to type next."""
-    following = Lifecycle(state).next()
-    return f"migrator advance ({following.name})" if following else ""
+    """Return what to type next, or nothing at the end."""
+    return "migrator advance" if Lifecycle(state).next() else ""
 
 
 def stream_report(ctx: ReadContext) -> StreamReport | None:

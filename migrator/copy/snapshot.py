@@ -38,8 +38,8 @@ select plugin::text,
 from pg_catalog.pg_replication_slots s
 where slot_name = %s
 """
-# The exported snapshot; the form that every version since 10 understands.
-CREATE = "create_replication_slot {name} logical pgoutput export_snapshot"
+# The form that every version since 10 understands; the replication grammar knows upper case only.
+CREATE = "CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput EXPORT_SNAPSHOT"
 DROP = "select pg_catalog.pg_drop_replication_slot(%s)"
 END_READER = "select pg_catalog.pg_terminate_backend(%s)"
 

@@ -115,7 +115,7 @@ select class_oid, object_oid, %s, %s
 from ({objects}) new
 where not exists (
     select
-    from pg_catalog.unnest(%s::oid[], %s::oid[]) as before (class, object)
+    from unnest(%s::oid[], %s::oid[]) as before (class, object)
     where before.class = new.class_oid and before.object = new.object_oid
 )
 on conflict (class, object) do nothing

@@ -8,6 +8,7 @@ from migrator.render.units import bytes_text, plural, seconds_text, visible
 
 if TYPE_CHECKING:
     from migrator.events import (
+        CopyStarted,
         Event,
         StateChanged,
         StepFailedEvent,
@@ -51,6 +52,11 @@ def failed_line(event: StepFailedEvent) -> str:
 def note_line(event: StepNote) -> str:
     """Return a step's note."""
     return visible(event.text)
+
+
+def copy_line(event: CopyStarted) -> str:
+    """Return what a copy sets out to carry."""
+    return f"{plural(len(event.tables), 'table')} · {bytes_text(sum(size for _, size in event.tables))}"
 
 
 def table_line(event: TableProgressed) -> str:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 
 from migrator.events import (
+    CopyStarted,
     Event,
     StateChanged,
     StepFailedEvent,
@@ -86,6 +87,8 @@ class Live(Renderer):
                     self._step("dim", "·", event.step, lines.found_line(event))
             case StepProgress():
                 self._advance(event)
+            case CopyStarted():
+                self._say("dim", f"    {lines.copy_line(event)}")
             case TableProgressed():
                 if self._verbose and event.state != "copying":
                     self._say("dim", f"    {lines.table_line(event)}")

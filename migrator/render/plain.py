@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from migrator.events import (
+    CopyStarted,
     Event,
     StateChanged,
     StepFailedEvent,
@@ -61,6 +62,8 @@ class Plain(Renderer):
                     self._step(event.step, lines.found_line(event))
             case StepProgress():
                 self._progress(event)
+            case CopyStarted():
+                self._line(f"    {lines.copy_line(event)}")
             case TableProgressed():
                 if self._verbose and event.state != "copying":
                     self._line(f"    {lines.table_line(event)}")
