@@ -235,7 +235,7 @@ class App:
                 a.found,
                 a.evidence,
                 a.error,
-            )  # fmt: skip
+            )
             for a in self.journal().attempts(record.id)
         )
         return HistoryReport(record.name, record.state.value, attempts)
@@ -346,9 +346,12 @@ class App:
     def _advanced(self, came_from: State, started: float) -> AdvanceReport:
         state = self._known().state
         return AdvanceReport(
-            self.name, came_from.value, state.value, round(time.monotonic() - started, 2),
+            self.name,
+            came_from.value,
+            state.value,
+            round(time.monotonic() - started, 2),
             next_command(state),
-        )  # fmt: skip
+        )
 
 
 def _path(state: State, to: State | None) -> tuple[Transition, ...]:

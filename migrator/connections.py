@@ -112,7 +112,8 @@ def writing(
     with ExitStack() as stack:
 
         def read(side: str) -> ReadSession:
-            return stack.enter_context(ReadSession.open(urls[side], side=side, application=names.application))
+            # Under the observer's name until the lock is ours: whoever has it may be ending orphans.
+            return stack.enter_context(ReadSession.open(urls[side], side=side, application=names.observer))
 
         def write(side: str) -> WriteSession:
             return stack.enter_context(
@@ -120,7 +121,7 @@ def writing(
             )
 
         source, destination = read("source"), read("destination")
-        ctx = WriteContext(
+        seen = ReadContext(
             source=source,
             destination=destination,
             source_server=Server.read(source, urls["source"]),
@@ -128,13 +129,17 @@ def writing(
             names=names,
             config=config,
             emit=emit,
+        )
+        require_pinned(record, seen, timeline=timeline)
+        for session in (source, destination):
+            _lock(session, names, journal, record)
+            session.execute("select set_config('application_name', %s, false)", [names.application])
+        ctx = WriteContext(
+            **vars(seen),
             write_source=write("source"),
             write_destination=write("destination"),
             confirm=confirm,
         )
-        require_pinned(record, ctx, timeline=timeline)
-        for session in (source, destination):
-            _lock(session, names, journal, record)
         holder = journal.lease.take(record.id, Holder.here(command), dead=lambda _holder: True)
         stack.callback(journal.lease.release, holder.token)
         for reader, writer in ((source, ctx.write_source), (destination, ctx.write_destination)):

@@ -53,7 +53,7 @@ class StepFound(Event):
 
 @dataclass(frozen=True)
 class StepProgress(Event):
-    """How far a step is. ``unit`` is ``bytes``, ``rows``, ``tables``, ``indexes`` …; ``total`` 0 = unknown."""
+    """How far a step is. ``unit`` is ``bytes``, ``tables``, ``indexes`` …; ``total`` 0 = unknown."""
 
     step: str
     done: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from migrator.connections import reading
@@ -194,7 +195,8 @@ def progress(config: Config, journal: Journal, record: MigrationRecord) -> Progr
     ended = max((r.finished_at for r in rows if r.finished_at), default=None)
     sent = sum(t.bytes for t in tables)
     expected = sum(t.bytes if t.state == "done" else max(t.estimated_bytes, t.bytes) for t in tables)
-    seconds = (ended - started).total_seconds() if started and ended else 0.0
+    until = datetime.now(UTC) if any(t.state == "copying" for t in tables) else ended
+    seconds = (until - started).total_seconds() if started and until else 0.0
     rate = sent / seconds if seconds > 0 else 0.0
     try:
         with reading(config, record, ignore) as ctx:

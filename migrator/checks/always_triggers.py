@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 FIND = (
     """
-select 'trigger' as kind, pg_catalog.quote_ident(t.tgname) as name, c.oid::pg_catalog.regclass::text as relation
+select 'trigger' as kind,
+       pg_catalog.quote_ident(t.tgname) as name,
+       c.oid::pg_catalog.regclass::text as relation
 from pg_catalog.pg_trigger t
 join pg_catalog.pg_class c on c.oid = t.tgrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -29,7 +29,8 @@ where r.oid in (
     select d.refobjid
     from pg_catalog.pg_shdepend d, here
     where d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
-      and (d.dbid = here.oid or (d.classid = 'pg_catalog.pg_database'::pg_catalog.regclass and d.objid = here.oid))
+      and (d.dbid = here.oid
+           or (d.classid = 'pg_catalog.pg_database'::pg_catalog.regclass and d.objid = here.oid))
     union
     select datdba from here
     union

@@ -99,7 +99,7 @@ def _objects(catalogs: tuple[tuple[str, str, str], ...], condition: str) -> str:
                       where e.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
                         and e.objid = o.oid
                         and e.deptype = 'e'
-                  )"""  # noqa: S608 - catalog names are the constants above
+                  )"""
         )
     return "\nunion all\n".join(parts)
 
@@ -228,14 +228,11 @@ class Before:
 
 def user_objects(registry: Registry) -> list[tuple[str, str]]:
     """Return type and identity of up to 20 user objects that we did not make."""
-    if registry.is_ours():
-        rows = registry.rows(STRANGERS)
-    else:
-        rows = registry.session.rows(_WITHOUT_REGISTRY)
+    rows = registry.rows(STRANGERS) if registry.is_ours() else registry.session.rows(EVERYTHING)
     return [(row.type, row.identity) for row in rows]
 
 
-_WITHOUT_REGISTRY = (
+EVERYTHING = (
     "select i.type, i.identity from ("
     + USER_OBJECTS
     + ") o cross join lateral pg_catalog.pg_identify_object(o.class_oid, o.object_oid, 0) i"

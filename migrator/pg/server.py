@@ -17,7 +17,8 @@ select current_database() as database,
        pg_catalog.current_setting('server_version') as version_text,
        case when pg_catalog.pg_is_in_recovery()
             then (select timeline_id from pg_catalog.pg_control_checkpoint())
-            else ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int
+            else ('x' || substr(
+                     pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int
        end as timeline
 """
 

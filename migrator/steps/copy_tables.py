@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from psycopg import sql
 
 from migrator.copy.formats import Shape, shapes
-from migrator.copy.relay import Relay, relay_failure
+from migrator.copy.relay import Copied, Relay, relay_failure
 from migrator.copy.snapshot import Snapshot, drop_slot, find_slot, fresh_slot
 from migrator.errors import Conflict as ConflictError
 from migrator.errors import StepFailed
@@ -17,6 +16,7 @@ from migrator.events import CopyStarted, TableProgressed
 from migrator.pg.catalog import Table, published_tables
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.switchover import streams
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
@@ -129,13 +129,14 @@ class CopyTables(Step):
                 session.run(sql.SQL(TRUNCATE).format(tables=sql.SQL(", only ").join(filled)))
             if registry.is_ours():
                 registry.run(FORGET)
+                registry.forget(streams.POSITION_EVENT)
 
     def _refuse_others(self, ctx: WriteContext, tables: list[Table]) -> None:
         registry = Registry(ctx.destination, ctx.names)
         others = registry.rows(OURS, [[t.schema for t in tables], [t.name for t in tables]])
         if others:
             raise ConflictError(
-                "these tables of the destination were not made by migrator and are not touched: "
+                "these published tables are not on the destination, or were not made there by migrator: "
                 + ", ".join(f"{r.schema}.{r.name}" for r in others[:10]),
                 hint="migrator rollback-to planned, then migrator advance",
             )
@@ -145,25 +146,47 @@ async def _copy_all(
     ctx: WriteContext, tables: list[Table], forms: dict[int, Shape], snapshot: Snapshot
 ) -> None:
     ordered = sorted(tables, key=lambda t: t.bytes, reverse=True)
-    expected = sum(t.bytes for t in ordered)
-    before = 0
-    told = 0.0
+    meter = Meter(ctx, sum(t.bytes for t in ordered))
     relay = await Relay.open(ctx.write_source, ctx.write_destination, ctx.names)
     try:
         await relay.use_snapshot(snapshot.identifier)
         for table in ordered:
-
-            def sent(size: int, table: Table = table) -> None:
-                nonlocal told
-                if time.monotonic() - told >= TELL_EVERY:
-                    told = time.monotonic()
-                    ctx.progress(before + size, max(expected, before + size), "bytes", table.label)
-                    ctx.emit(TableProgressed(table.label, "copying", 0, size, table.bytes))
-
-            copied = await relay.copy(table, forms[table.oid], snapshot.position, sent)
-            before += copied.bytes
-            expected += copied.bytes - table.bytes
-            ctx.emit(TableProgressed(table.label, "copied", copied.rows, copied.bytes, table.bytes))
-        ctx.progress(before, before, "bytes")
+            meter.begin(table)
+            copied = await relay.copy(table, forms[table.oid], snapshot.position, meter.sent)
+            meter.end(copied)
     finally:
         await relay.close()
+
+
+class Meter:
+    """Tell what was really sent, a few times a second; estimates give way to facts table by table."""
+
+    def __init__(self, ctx: WriteContext, expected: int) -> None:
+        self.ctx = ctx
+        self.expected = expected
+        self.finished = 0
+        self.table = Table(0, "", "")
+        self.told = 0.0
+
+    def begin(self, table: Table) -> None:
+        """Start a table."""
+        self.table = table
+        self.ctx.emit(TableProgressed(table.label, "started", 0, 0, table.bytes))
+
+    def sent(self, size: int) -> None:
+        """Take note that ``size`` bytes of the table are sent so far."""
+        if self.ctx.now() - self.told < TELL_EVERY:
+            return
+        self.told = self.ctx.now()
+        done = self.finished + size
+        self.ctx.progress(done, max(self.expected, done), "bytes", self.table.label)
+        self.ctx.emit(TableProgressed(self.table.label, "copying", 0, size, self.table.bytes))
+
+    def end(self, copied: Copied) -> None:
+        """Finish the table."""
+        self.finished += copied.bytes
+        self.expected += copied.bytes - self.table.bytes
+        self.ctx.progress(self.finished, max(self.expected, self.finished), "bytes", self.table.label)
+        self.ctx.emit(
+            TableProgressed(self.table.label, "copied", copied.rows, copied.bytes, self.table.bytes)
+        )

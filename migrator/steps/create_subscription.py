@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 CREATE = "create subscription {name} connection {conninfo} publication {publication} with ({options})"
 MARK = "comment on subscription {name} is {mark}"
-ORIGIN = "select pg_catalog.pg_replication_origin_advance('pg_' || oid, %s::pg_lsn) from pg_catalog.pg_subscription where subname = %s"
+ORIGIN = """
+select pg_catalog.pg_replication_origin_advance('pg_' || oid, %s::pg_lsn)
+from pg_catalog.pg_subscription
+where subname = %s
+"""
 
 # Options and the versions that have them: (feature, side that must have it) → option.
 OPTIONS: tuple[tuple[str, Feature, tuple[str, ...]], ...] = (

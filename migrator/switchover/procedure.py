@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from migrator.errors import StatementFailed, TimedOut
+from migrator.errors import GateClosed, StatementFailed, TimedOut
 from migrator.pg.activity import describe
 from migrator.pg.catalog import Table, all_tables
 from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
-from migrator.switchover import drain, fence, sequences
+from migrator.switchover import drain, fence, gates, sequences
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 EVENT = "cutover"
 LOCK = "lock table {tables} in share row exclusive mode"
+STATEMENT_TIMEOUT = "select set_config('statement_timeout', %s, true)"
 # The dead man's switch: the server ends an idle fence that its owner has forgotten.
 DEAD_MAN = "select set_config('idle_in_transaction_session_timeout', %s, true)"
 
@@ -119,6 +120,7 @@ def _attempt(ctx: WriteContext, tables: list[Table], watch: Stopwatch) -> dict[s
             session.execute(DEAD_MAN, [f"{int(budget * 1000)}ms"])
             _lock(ctx, session, tables)
             watch.lap("lock")
+            _refuse_newcomers(ctx)
             fence.switch(session, ctx.names, tables, up=True)
             fence.set_read_only(session, ctx.source_server.database, on=True)
             watch.lap("fence")
@@ -142,13 +144,25 @@ def _attempt(ctx: WriteContext, tables: list[Table], watch: Stopwatch) -> dict[s
 def _lock(ctx: WriteContext, session: WriteSession, tables: list[Table]) -> None:
     if not tables:
         return
+    # lock_timeout bounds the wait for each table, statement_timeout that for all of them.
+    bound = str(int(ctx.config.cutover.lock_timeout * 1000))
+    session.execute(STATEMENT_TIMEOUT, [bound])
     names = sql.SQL(", ").join(sql.SQL("only {}").format(t.identifier) for t in tables)
     try:
         session.run(sql.SQL(LOCK).format(tables=names))
+    except TimedOut as error:
+        raise LockLost(_suspects(ctx, tables)) from error
     except StatementFailed as error:
         if error.sqlstate not in GIVE_WAY:
             raise
         raise LockLost(_suspects(ctx, tables)) from error
+    session.execute(STATEMENT_TIMEOUT, ["0"])
+
+
+def _refuse_newcomers(ctx: ReadContext) -> None:
+    # A table made since the gates were asked is neither fenced nor in the stream.
+    for why in gates.no_table_is_left_out(ctx):
+        raise GateClosed(why, hint="the source is writable again; mend it, then migrator advance")
 
 
 def _suspects(ctx: ReadContext, tables: list[Table]) -> str:
