@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from migrator.check import blocking, run_checks
+from migrator import plan
+from migrator.check import run_checks
 from migrator.config import LoadedConfig, load
 from migrator.connections import pin_of, reading, require_pinned, writing
 from migrator.errors import (
-    ChecksBlocked,
     MigrationExists,
     PastNoReturn,
     UnknownMigration,
@@ -20,11 +20,10 @@ from migrator.events import CopyStarted, Emit, Event, TableProgressed, ignore
 from migrator.observe import (
     next_command,
     progress,
-    server_report,
     status,
     transition_reports,
 )
-from migrator.pg.catalog import sequences, wanted_tables
+from migrator.pg.catalog import wanted_tables
 from migrator.report import (
     AdvanceReport,
     AttemptReport,
@@ -33,24 +32,18 @@ from migrator.report import (
     PlanReport,
     ProgressReport,
     StatusReport,
-    StepReport,
-    TransitionReport,
 )
 from migrator.runner import Runner
-from migrator.step import Conflict, Done, Partial, load_step
 from migrator.store.journal import Journal, MigrationRecord
 from migrator.switchover.procedure import cutover_record
-from migrator.workflow import TRANSITIONS, Lifecycle, State, Transition
+from migrator.workflow import State, Transition
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from collections.abc import Callable
     from pathlib import Path
 
-    from migrator.context import ReadContext
-
-FINGERPRINT = hashlib.sha256(
-    "\n".join(f"{t.name}: {' '.join(t.steps)}" for t in TRANSITIONS).encode()
-).hexdigest()[:16]
+    from migrator.context import ReadContext, WriteContext
 
 
 class App:
@@ -109,47 +102,21 @@ class App:
                 state=record.state.value,
             )
         with reading(self.config, record, self.emit) as ctx:
-            tables = wanted_tables(ctx.source, self.config.tables)
             findings = run_checks(ctx, "plan")
             if not dry_run:
-                _refuse_blocked(findings)
-                self._write_plan(ctx, record, [t.label for t in tables], findings)
-            return PlanReport(
-                migration=self.name,
-                state=State.PLANNED.value,
-                source=server_report(ctx, "source"),
-                destination=server_report(ctx, "destination"),
-                tables=len(tables),
-                bytes=sum(t.bytes for t in tables),
-                sequences=len(sequences(ctx.source)),
-                findings=tuple(findings),
-                transitions=transition_reports(State.PLANNED),
-                written=not dry_run,
-            )
+                plan.refuse_blocked(findings)
+                self._write_plan(ctx, record, findings)
+            transitions = transition_reports(State.PLANNED)
+            return plan.plan_report(ctx, State.PLANNED, findings, transitions, written=not dry_run)
 
     def preview_advance(self, to: State | None) -> PlanReport:
         """Say what ``advance`` would do: the same guard and the same probes, and nothing written."""
         record = self._known()
-        path = _path(record.state, to)
+        ahead = plan.path(record.state, to)
         with reading(self.config, record, self.emit) as ctx:
             require_pinned(record, ctx)
-            found = {name: _looked(ctx, name) for name in path[0].steps}
-            findings = run_checks(ctx, path[0].name)
-            return self._preview(
-                ctx,
-                record,
-                findings,
-                tuple(
-                    TransitionReport(
-                        t.name,
-                        t.source,
-                        t.target,
-                        "next" if t is path[0] else "later",
-                        tuple(found.get(name, StepReport(name)) for name in t.steps),
-                    )
-                    for t in path
-                ),
-            )
+            findings = run_checks(ctx, ahead[0].name)
+            return plan.plan_report(ctx, record.state, findings, plan.forward(ctx, ahead))
 
     def advance(self, to: State | None) -> AdvanceReport:
         """Run the next transition, or all up to ``to``.
@@ -157,42 +124,27 @@ class App:
         Raises OutOfOrder, LeaseHeld, WrongServer, ChecksBlocked, or what the failing step raised.
         """
         record = self._known()
-        path = _path(record.state, to)
+        ahead = plan.path(record.state, to)
         started = time.monotonic()
-        command = f"advance --to {to}" if to else "advance"
-        with self._alone(record, command) as ctx:
+        with self._alone(record, f"advance --to {to}" if to else "advance") as ctx:
             # Whoever held the lock before us may have moved the state.
-            path = _path(self._known().state, to or path[-1].target)
+            ahead = plan.path(self._known().state, to or ahead[-1].target)
             runner = Runner(self.journal(), record.id, ctx)
-            for transition in path:
+            for transition in ahead:
                 if not self._half_done_for_good(ctx, transition):
                     findings = run_checks(ctx, transition.name)
                     self.journal().record_findings(record.id, findings)
-                    _refuse_blocked(findings)
+                    plan.refuse_blocked(findings)
                 runner.advance(transition)
         return self._advanced(record.state, started)
 
     def preview_rollback(self, to: State) -> PlanReport:
         """Say what ``rollback-to`` would undo, and write nothing."""
         record = self._known()
-        path = _path_back(record.state, to)
+        behind = plan.path_back(record.state, to)
         with reading(self.config, record, self.emit) as ctx:
             self._refuse_past_no_return(ctx)
-            return self._preview(
-                ctx,
-                record,
-                [],
-                tuple(
-                    TransitionReport(
-                        t.name,
-                        t.target,
-                        t.source,
-                        "undo",
-                        tuple(_looked(ctx, n) for n in reversed(t.steps) if not load_step(n).gate),
-                    )
-                    for t in path
-                ),
-            )
+            return plan.plan_report(ctx, record.state, [], plan.backward(ctx, behind))
 
     def rollback(self, to: State) -> AdvanceReport:
         """Undo back to ``to``, last step first.
@@ -200,12 +152,12 @@ class App:
         Raises OutOfOrder when ``to`` is ahead, PastNoReturn once the cutover is committed.
         """
         record = self._known()
-        _path_back(record.state, to)
+        plan.path_back(record.state, to)
         started = time.monotonic()
         with self._alone(record, f"rollback-to {to}", timeline=False) as ctx:
             self._refuse_past_no_return(ctx)
             runner = Runner(self.journal(), record.id, ctx)
-            for transition in _path_back(self._known().state, to):
+            for transition in plan.path_back(self._known().state, to):
                 runner.undo(transition, self._known().state)
         return self._advanced(record.state, started)
 
@@ -248,14 +200,16 @@ class App:
 
     def _known(self, *, check_workflow: bool = True) -> MigrationRecord:
         record = self.journal().load(self.name)
-        if check_workflow and record.workflow != FINGERPRINT:
+        if check_workflow and record.workflow != plan.FINGERPRINT:
             raise WorkflowChanged(
                 f"migration {self.name!r} was planned by a migrator with other steps",
                 hint="finish it with that version, or plan a migration of another name",
             )
         return record
 
-    def _alone(self, record: MigrationRecord, command: str, *, timeline: bool = True):  # type: ignore[no-untyped-def]
+    def _alone(
+        self, record: MigrationRecord, command: str, *, timeline: bool = True
+    ) -> AbstractContextManager[WriteContext]:
         return writing(
             self.config,
             record,
@@ -300,48 +254,26 @@ class App:
         self,
         ctx: ReadContext,
         record: MigrationRecord | None,
-        tables: list[str],
         findings: list[FindingReport],
     ) -> None:
         journal = self.journal() if record else self._created()
-        facts = {
-            "key": ctx.names.key,
-            "source": pin_of(ctx.source_server),
-            "destination": pin_of(ctx.destination_server),
-            "workflow": FINGERPRINT,
-            "tables": tables,
-            "findings": findings,
-        }
-        if record is None:
-            journal.create(self.name, **facts)  # type: ignore[arg-type]
-        else:
-            journal.replan(record.id, **facts)  # type: ignore[arg-type]
+        write: Callable[..., object] = (
+            partial(journal.replan, record.id) if record else partial(journal.create, self.name)
+        )
+        write(
+            key=ctx.names.key,
+            source=pin_of(ctx.source_server),
+            destination=pin_of(ctx.destination_server),
+            workflow=plan.FINGERPRINT,
+            tables=[t.label for t in wanted_tables(ctx.source, self.config.tables)],
+            findings=findings,
+        )
 
     def _created(self) -> Journal:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
         return self.journal(create=True)
-
-    def _preview(
-        self,
-        ctx: ReadContext,
-        record: MigrationRecord,
-        findings: list[FindingReport],
-        transitions: tuple[TransitionReport, ...],
-    ) -> PlanReport:
-        tables = wanted_tables(ctx.source, self.config.tables)
-        return PlanReport(
-            migration=self.name,
-            state=record.state.value,
-            source=server_report(ctx, "source"),
-            destination=server_report(ctx, "destination"),
-            tables=len(tables),
-            bytes=sum(t.bytes for t in tables),
-            sequences=len(sequences(ctx.source)),
-            findings=tuple(findings),
-            transitions=transitions,
-        )
 
     def _advanced(self, came_from: State, started: float) -> AdvanceReport:
         state = self._known().state
@@ -352,45 +284,3 @@ class App:
             round(time.monotonic() - started, 2),
             next_command(state),
         )
-
-
-def _path(state: State, to: State | None) -> tuple[Transition, ...]:
-    lifecycle = Lifecycle(state)
-    if to is not None:
-        return lifecycle.path_to(to)
-    following = lifecycle.next()
-    return (lifecycle.require(following.name),) if following else lifecycle.path_to(state)
-
-
-def _path_back(state: State, to: State) -> tuple[Transition, ...]:
-    if state is State.CUTOVER and to is not State.CUTOVER:
-        raise PastNoReturn(
-            "refused: the migration is past its point of no return (cutover), and this version "
-            "cannot take it back yet",
-            hint="migrator advance",
-            state=state.value,
-        )
-    return Lifecycle(state).path_back_to(to)
-
-
-def _refuse_blocked(findings: list[FindingReport]) -> None:
-    found = blocking(findings)
-    if found:
-        raise ChecksBlocked(
-            f"{len(found)} finding{'s' if len(found) > 1 else ''} must be fixed first: "
-            + "; ".join(f.message for f in found[:5]),
-            hint="fix what is named, then run the same command again",
-            findings=findings,
-        )
-
-
-def _looked(ctx: ReadContext, name: str) -> StepReport:
-    match load_step(name).probe(ctx):
-        case Done():
-            return StepReport(name, "done")
-        case Partial(what):
-            return StepReport(name, "partial", what)
-        case Conflict(why):
-            return StepReport(name, "conflict", why)
-        case _:
-            return StepReport(name, "absent")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -143,37 +144,35 @@ def told(attempt: AttemptRecord | None) -> str:
 def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusReport:
     """Say where a migration stands, as far as the servers can be reached."""
     holder = journal.lease.holder(record.id)
-    report = {
-        "migration": record.name,
-        "state": record.state.value,
-        "next": next_command(record.state),
-        "transitions": transition_reports(record.state),
-        "holder": (
+    report = StatusReport(
+        migration=record.name,
+        state=record.state.value,
+        next=next_command(record.state),
+        source=unreachable_report(config, "source", ""),
+        destination=unreachable_report(config, "destination", ""),
+        transitions=transition_reports(record.state),
+        holder=(
             f"{holder.operator}@{holder.host} pid {holder.pid} since {holder.since:%H:%M:%S}"
             if holder
             else ""
         ),
-        "last_error": told(journal.last_error(record.id)),
-    }
+        last_error=told(journal.last_error(record.id)),
+    )
     try:
         with reading(config, record, ignore) as ctx:
-            return StatusReport(
-                **report,  # type: ignore[arg-type]
+            return replace(
+                report,
                 source=server_report(ctx, "source"),
                 destination=server_report(ctx, "destination"),
                 stream=stream_report(ctx),
                 warnings=tuple(warnings(ctx, record)),
             )
     except Unreachable as error:
-        sides = {
-            side: unreachable_report(config, side, error.message if error.fields.get("side") == side else "")
-            for side in ("source", "destination")
-        }
-        return StatusReport(
-            **report,  # type: ignore[arg-type]
-            source=sides["source"],
-            destination=sides["destination"],
+        side = str(error.fields["side"])
+        return replace(
+            report,
             warnings=(error.message,),
+            **{side: unreachable_report(config, side, error.message)},
         )
 
 

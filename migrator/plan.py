@@ -1,0 +1,125 @@
+"""What a command would do, as a value: from the same guard and the same probes, before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from migrator.check import blocking
+from migrator.errors import ChecksBlocked, PastNoReturn
+from migrator.observe import server_report
+from migrator.pg.catalog import sequences, wanted_tables
+from migrator.report import PlanReport, StepReport, TransitionReport
+from migrator.step import Conflict, Done, Partial, load_step
+from migrator.workflow import TRANSITIONS, Lifecycle, State, Transition
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext
+    from migrator.report import FindingReport
+
+# Changes when the steps do: a migration is finished with the steps that it was planned with.
+FINGERPRINT = hashlib.sha256(
+    "\n".join(f"{t.name}: {' '.join(t.steps)}" for t in TRANSITIONS).encode()
+).hexdigest()[:16]
+
+
+def path(state: State, to: State | None) -> tuple[Transition, ...]:
+    """Return the transitions that ``advance`` runs: the next one, or all up to ``to``."""
+    lifecycle = Lifecycle(state)
+    if to is not None:
+        return lifecycle.path_to(to)
+    following = lifecycle.next()
+    return (lifecycle.require(following.name),) if following else lifecycle.path_to(state)
+
+
+def path_back(state: State, to: State) -> tuple[Transition, ...]:
+    """Return the transitions that ``rollback-to`` undoes, last first.
+
+    Raises OutOfOrder when ``to`` is ahead, PastNoReturn from ``cutover``.
+    """
+    if state is State.CUTOVER and to is not State.CUTOVER:
+        raise PastNoReturn(
+            "refused: the migration is past its point of no return (cutover), and this version "
+            "cannot take it back yet",
+            hint="migrator advance",
+            state=state.value,
+        )
+    return Lifecycle(state).path_back_to(to)
+
+
+def refuse_blocked(findings: list[FindingReport]) -> None:
+    """Raise ChecksBlocked, with all findings, when one of them blocks."""
+    found = blocking(findings)
+    if found:
+        raise ChecksBlocked(
+            f"{len(found)} finding{'s' if len(found) > 1 else ''} must be fixed first: "
+            + "; ".join(f.message for f in found[:5]),
+            hint="fix what is named, then run the same command again",
+            findings=findings,
+        )
+
+
+def looked(ctx: ReadContext, name: str) -> StepReport:
+    """Probe a step, and say what was found."""
+    match load_step(name).probe(ctx):
+        case Done():
+            return StepReport(name, "done")
+        case Partial(what):
+            return StepReport(name, "partial", what)
+        case Conflict(why):
+            return StepReport(name, "conflict", why)
+        case _:
+            return StepReport(name, "absent")
+
+
+def plan_report(
+    ctx: ReadContext,
+    state: State,
+    findings: list[FindingReport],
+    transitions: tuple[TransitionReport, ...],
+    *,
+    written: bool = False,
+) -> PlanReport:
+    """Describe both servers, what is to be carried, and the transitions in question."""
+    tables = wanted_tables(ctx.source, ctx.config.tables)
+    return PlanReport(
+        migration=ctx.names.migration,
+        state=state.value,
+        source=server_report(ctx, "source"),
+        destination=server_report(ctx, "destination"),
+        tables=len(tables),
+        bytes=sum(t.bytes for t in tables),
+        sequences=len(sequences(ctx.source)),
+        findings=tuple(findings),
+        transitions=transitions,
+        written=written,
+    )
+
+
+def forward(ctx: ReadContext, transitions: tuple[Transition, ...]) -> tuple[TransitionReport, ...]:
+    """Describe the transitions ahead; the steps of the first are looked at."""
+    first = transitions[0]
+    return tuple(
+        TransitionReport(
+            t.name,
+            t.source,
+            t.target,
+            "next" if t is first else "later",
+            tuple(looked(ctx, name) if t is first else StepReport(name) for name in t.steps),
+        )
+        for t in transitions
+    )
+
+
+def backward(ctx: ReadContext, transitions: tuple[Transition, ...]) -> tuple[TransitionReport, ...]:
+    """Describe the transitions to undo, last step first; every step is looked at."""
+    return tuple(
+        TransitionReport(
+            t.name,
+            t.target,
+            t.source,
+            "undo",
+            tuple(looked(ctx, name) for name in reversed(t.steps) if not load_step(name).gate),
+        )
+        for t in transitions
+    )
