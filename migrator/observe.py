@@ -168,12 +168,10 @@ def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusR
                 warnings=tuple(warnings(ctx, record)),
             )
     except Unreachable as error:
-        side = str(error.fields["side"])
-        return replace(
-            report,
-            warnings=(error.message,),
-            **{side: unreachable_report(config, side, error.message)},
-        )
+        report = replace(report, warnings=(error.message,))
+        if error.fields["side"] == "source":
+            return replace(report, source=unreachable_report(config, "source", error.message))
+        return replace(report, destination=unreachable_report(config, "destination", error.message))
 
 
 def progress(config: Config, journal: Journal, record: MigrationRecord) -> ProgressReport:
