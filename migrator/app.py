@@ -39,8 +39,8 @@ from migrator.switchover.procedure import cutover_record
 from migrator.workflow import State, Transition
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from migrator.context import ReadContext, WriteContext

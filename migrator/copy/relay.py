@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from migrator.pg.catalog import Table
     from migrator.pg.names import Names
 
-QUEUED_BLOCKS = 16
+QUEUED_BYTES = 4 * 1024 * 1024
 SNAPSHOT = "begin isolation level repeatable read, read only; set transaction snapshot {snapshot}"
 # Resolved through the same libpq rules as the session, so that a service or a passfile works here.
 SSL_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
@@ -40,6 +41,38 @@ class Copied:
     rows: int
     bytes: int
     seconds: float
+
+
+class Pipe:
+    """Hand blocks from the reader to the writer, at most ``QUEUED_BYTES`` at a time.
+
+    A block that is larger than that by itself (one huge value) passes when the pipe is empty.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: deque[bytes] = deque()
+        self._size = 0
+        self._changed = asyncio.Condition()
+
+    async def put(self, block: bytes) -> None:
+        """Wait for room, then take the block in; an empty one ends the pipe."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._blocks or self._size + len(block) <= QUEUED_BYTES)
+            self._blocks.append(block)
+            self._size += len(block)
+            self._changed.notify_all()
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """Give the blocks in order, until the end."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._blocks))
+                block = self._blocks.popleft()
+                self._size -= len(block)
+                self._changed.notify_all()
+            if not block:
+                return
+            yield block
 
 
 class Relay:
@@ -75,17 +108,13 @@ class Relay:
         started = time.monotonic()
         columns = list(shape.columns)
         total = 0
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED_BLOCKS)
+        pipe = Pipe()
 
         async def take(block: bytes) -> None:
             nonlocal total
             total += len(block)
-            await queue.put(bytes(block))
+            await pipe.put(bytes(block))
             sent(total)
-
-        async def blocks() -> AsyncIterator[bytes]:
-            while (block := await queue.get()) is not None:
-                yield block
 
         async def read() -> None:
             await self.source.copy_from_table(
@@ -95,7 +124,7 @@ class Relay:
                 output=take,
                 format=shape.format,
             )
-            await queue.put(None)
+            await pipe.put(b"")
 
         async with self.destination.transaction():
             await self.destination.execute(_text("truncate only {table}", table=table.identifier))
@@ -106,7 +135,7 @@ class Relay:
                         table.name,
                         schema_name=table.schema,
                         columns=columns,
-                        source=blocks(),
+                        source=pipe.blocks(),
                         format=shape.format,
                         freeze=True,
                     )
@@ -141,7 +170,7 @@ async def _connect(session: ReadSession, names: Names, *, read_only: bool) -> An
         timeout=30,
         statement_cache_size=0,
         server_settings={
-            **settings(read_only=read_only),
+            **settings(read_only=read_only, version=session.version),
             "application_name": names.application,
         },
     )

@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from migrator.errors import StatementFailed, TimedOut
 from migrator.pg.activity import name_writers
 from migrator.pg.registry import Registry, WritableRegistry
-from migrator.pg.session import shown, startup_options
+from migrator.pg.session import settings, shown, startup_options
 from migrator.pg.translate import translate, unreachable
 
 if TYPE_CHECKING:
@@ -121,13 +121,9 @@ def fresh_slot(ctx: WriteContext) -> Iterator[Snapshot]:
 
 def _replication_connection(ctx: WriteContext) -> psycopg.Connection[tuple[object, ...]]:
     conninfo = ctx.source_server.conninfo
-    options = startup_options(
-        {
-            "statement_timeout": "0",
-            "idle_in_transaction_session_timeout": "0",
-            "lock_timeout": str(int(ctx.config.copy.lock_timeout * 1000)),
-        }
-    )
+    lock_timeout = {"lock_timeout": str(int(ctx.config.copy.lock_timeout * 1000))}
+    pinned = settings(read_only=False, version=ctx.source.version)
+    options = startup_options(pinned | lock_timeout)
     given = conninfo_to_dict(conninfo).get("options")
     full = make_conninfo(
         conninfo,

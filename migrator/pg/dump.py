@@ -115,19 +115,24 @@ class Entry:
 
 
 class Part(Enum):
-    """Which step restores an entry of post-data."""
+    """Which step restores an entry of post-data.
 
-    INDEX = ("CONSTRAINT", "INDEX", "INDEX ATTACH")
-    FOREIGN_KEY = ("FK CONSTRAINT",)
-    NEVER = (
-        "PUBLICATION",
-        "PUBLICATION TABLE",
-        "PUBLICATION TABLES IN SCHEMA",
-        "SUBSCRIPTION",
-        "SUBSCRIPTION TABLE",
-        "MATERIALIZED VIEW DATA",
+    Sets, because an enum of tuples loses an empty one: its value is object() before Python 3.11.4.
+    """
+
+    INDEX = frozenset({"CONSTRAINT", "INDEX", "INDEX ATTACH"})
+    FOREIGN_KEY = frozenset({"FK CONSTRAINT"})
+    NEVER = frozenset(
+        {
+            "PUBLICATION",
+            "PUBLICATION TABLE",
+            "PUBLICATION TABLES IN SCHEMA",
+            "SUBSCRIPTION",
+            "SUBSCRIPTION TABLE",
+            "MATERIALIZED VIEW DATA",
+        }
     )
-    REST = ()
+    REST: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

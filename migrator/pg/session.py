@@ -49,12 +49,15 @@ PINNED_SINCE: dict[Feature, tuple[str, str]] = {
 CONNECT_TIMEOUT = "10"
 
 
-def settings(*, read_only: bool, **changed: str) -> dict[str, str]:
-    """Return the settings that every session is pinned to, with the given ones changed."""
+def settings(*, read_only: bool, version: int = 0) -> dict[str, str]:
+    """Return the settings that every session is pinned to, and its read-only default.
+
+    Those that came with a version are in when ``version`` (``server_version_num``) says so.
+    """
     return {
         **PINNED,
         "default_transaction_read_only": "on" if read_only else "off",
-        **changed,
+        **dict(pin for feature, pin in PINNED_SINCE.items() if has(version, feature)),
     }
 
 
@@ -92,7 +95,7 @@ class ReadSession:
         Raises Unreachable when the server cannot be reached or does not let us in.
         """
         given = conninfo_to_dict(conninfo)
-        pinned = settings(read_only=cls.read_only, **changed)
+        pinned = {**settings(read_only=cls.read_only), **changed}
         options = " ".join(filter(None, (str(given.get("options") or ""), startup_options(pinned))))
         full = make_conninfo(
             conninfo,
