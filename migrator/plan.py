@@ -52,8 +52,7 @@ def refuse_blocked(findings: list[FindingReport]) -> None:
     found = blocking(findings)
     if found:
         raise ChecksBlocked(
-            f"{len(found)} finding{'s' if len(found) > 1 else ''} must be fixed first: "
-            + "; ".join(f.message for f in found[:5]),
+            f"{len(found)} finding{'s' if len(found) > 1 else ''} must be fixed first",
             hint="fix what is named, then run the same command again",
             findings=findings,
         )

@@ -141,4 +141,6 @@ def _detail(found: Found) -> Evidence:
 def _told(error: BaseException) -> Evidence:
     if isinstance(error, MigratorError):
         return error.as_dict()
+    if isinstance(error, KeyboardInterrupt):
+        return {"error": "Interrupted", "message": "interrupted"}
     return {"error": type(error).__name__, "message": str(error)}

@@ -10,13 +10,20 @@ from migrator.errors import ConfigError
 if TYPE_CHECKING:
     import pytest
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.project", "tests.fixtures.writer"]
+pytest_plugins = [
+    "tests.fixtures.servers",
+    "tests.fixtures.project",
+    "tests.fixtures.writer",
+    "tests.fixtures.stage",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("migrator")
     group.addoption("--source-major", type=int, default=17, help="major version of the source")
+    group.addoption("--all-faults", action="store_true", help="interrupt steps at every point")
     group.addoption("--destination-major", type=int, default=18, help="… of the destination")
+    group.addoption("--kills", type=int, default=15, help="how often tests/test_kill.py kills a run")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import tempfile
 import tomllib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from migrator.demo.outcome import Outcome
 from migrator.demo.proof import Comparison, Difference
 from migrator.demo.servers import work_directory
 from migrator.errors import ConfigError
+from migrator.workflow import STATES
 from tests.fixtures.project import MIGRATOR, clean_environment
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 KEYS = {
     "state",
+    "states",
     "seconds",
     "source_version",
     "destination_version",
@@ -35,10 +38,11 @@ KEYS = {
     "missing",
     "in_doubt",
     "longest_pause_ms",
+    "cutover_pause_ms",
 }
 
 FINE = Outcome(
-    state="cleaned",
+    states=tuple(STATES),
     seconds=30.0,
     source_version="17.10",
     destination_version="18.6",
@@ -47,6 +51,7 @@ FINE = Outcome(
     missing=0,
     in_doubt=0,
     longest_pause_ms=50.0,
+    cutover_pause_ms=40.0,
 )
 DIFFERENCE = Difference("table", "public.t", "1 rows on the source, 2 on the destination")
 
@@ -65,6 +70,8 @@ def test_the_demo_ends_cleaned_and_leaves_nothing(
     outcome = json.loads(done.stdout)
     assert outcome.keys() == KEYS
     assert outcome["state"] == "cleaned"
+    assert outcome["states"] == list(STATES)
+    assert 0 < outcome["cutover_pause_ms"] <= outcome["longest_pause_ms"] < 10_000
     assert outcome["differences"] == []
     assert outcome["missing"] == 0
     assert outcome["acknowledged"] > 1000
@@ -73,7 +80,15 @@ def test_the_demo_ends_cleaned_and_leaves_nothing(
     assert list(directory.iterdir()) == []
 
 
-def test_an_interrupted_demo_leaves_nothing(directory: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "how"),
+    [
+        ("loading the sample", signal.SIGTERM),
+        ("build_indexes", signal.SIGINT),
+        ("state  cutover", signal.SIGHUP),
+    ],
+)
+def test_an_interrupted_demo_leaves_nothing(directory: Path, moment: str, how: signal.Signals) -> None:
     process = subprocess.Popen(
         [*MIGRATOR, "demo"],
         stdin=subprocess.DEVNULL,
@@ -85,22 +100,53 @@ def test_an_interrupted_demo_leaves_nothing(directory: Path) -> None:
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if "loading the sample" in line:
+        if moment in line:
             break
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.send_signal(how)
+    _out, said = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "its servers and files are gone" in said
+    assert list(directory.iterdir()) == []
+
+
+def test_a_planted_difference_is_found(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    advance_all = demo.advance_all
+
+    def advance_and_spoil(config: Path, *rest: Any, **options: Any) -> tuple[str, ...]:
+        states = advance_all(config, *rest, **options)
+        with psycopg.connect(tomllib.loads(config.read_text())["destination"]["url"]) as connection:
+            connection.execute("update shop.products set title = title || ' ' where id = 7")
+            # Of the rows that only the destination can have, so the comparison sets it aside.
+            last = "select id from ledger order by id desc offset 50 limit 1"
+            connection.execute(f"delete from ledger where id = ({last})")
+            connection.execute("select setval('shop.invoice_numbers', 1000)")
+        return states
+
+    monkeypatch.setattr(demo, "advance_all", advance_and_spoil)
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    said: list[str] = []
+
+    def echo(text: str, /, *, err: bool = False) -> None:
+        if not err:
+            said.append(text)
+
+    assert demo.run_demo(keep=False, as_json=True, echo=echo) == 4
+    outcome = json.loads(said[0])
+    assert outcome["state"] == "cleaned"
+    different = {difference["name"] for difference in outcome["differences"]}
+    assert different == {"shop.invoice_numbers", "shop.products"}
+    assert outcome["missing"] == 1
     assert list(directory.iterdir()) == []
 
 
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 def test_kept_servers_go_on(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def skip(config: Path, *, as_json: bool) -> str:
+    def skip(config: Path, tell: Any, *, as_json: bool) -> tuple[str, ...]:
         words = tomllib.loads(config.read_text())["router"]["command"]["re_route"]
         subprocess.run(words, check=True)
         with psycopg.connect(words[-1], autocommit=True) as connection:
             connection.execute("create table ledger (token uuid, amount int)")
-        return "planned"
+        return ("planned",)
 
     monkeypatch.chdir(directory)
     monkeypatch.setattr(demo, "advance_all", skip)
@@ -125,9 +171,9 @@ def test_kept_servers_go_on(directory: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("change", "shown"),
     [
-        ({}, "equal"),
-        ({"missing": 3}, "3 are missing"),
-        ({"state": "cutover"}, "cutover in 30 s"),
+        ({}, "all equal"),
+        ({"missing": 3}, "3 missing"),
+        ({"states": ("planned", "cutover")}, "cutover in 30 s"),
         ({"comparison": Comparison(14, 10, [DIFFERENCE])}, "public.t: 1 rows"),
     ],
 )

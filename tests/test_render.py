@@ -24,6 +24,7 @@ from migrator.events import (
     TransitionStarted,
 )
 from migrator.render.jsonl import JsonLines, encode
+from migrator.render.lines import counts
 from migrator.render.live import Live
 from migrator.render.plain import INTERVAL_SECONDS, Plain
 from migrator.render.rate import Rate, progress_text
@@ -179,6 +180,14 @@ def test_progress_is_told_with_rate_and_time_left() -> None:
     event = StepProgress("s", 1024 * MB, 2048 * MB, "bytes")
     assert progress_text(event, 64 * MB) == "50 %  1.0 GB of 2.0 GB · 64 MB/s · 16 s left"
     assert progress_text(replace(event, total=0), 0.0) == "1.0 GB"
+    event = StepProgress("s", 5, 36, "indexes")
+    assert progress_text(event, 2) == "13 %  5 of 36 indexes · 16 s left"
+
+
+def test_a_finished_step_tells_what_it_counted() -> None:
+    evidence = {"tables": 14, "rows": 1007585, "bytes": 77233079, "position": "0/1", "open": True}
+    assert counts(evidence) == "14 tables · 1 007 585 rows · 74 MB"
+    assert counts({"foreign_keys": 1, "indexes": 1, "left": 0}) == "1 foreign key · 1 index"
 
 
 # --- renderers -------------------------------------------------------------------------------
@@ -193,7 +202,7 @@ def test_plain_lines_say_what_begins_and_what_is_done() -> None:
         "replicate  schema_copied → replicating",
         "  copy_tables  working  1/2",
         "  copy_tables  copy begins again\\nfrom a fresh slot",
-        "  copy_tables  done in 31 s",
+        "  copy_tables  done in 31 s  5 rows",
         "  analyze      working  2/2",
         "  analyze      failed: gave up [after] 5 s",
         "  copy_tables  undone in 1.0 s",

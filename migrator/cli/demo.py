@@ -17,6 +17,12 @@ def command(options: Options, keep: bool) -> None:
     Starts PostgreSQL 17 and 18 in a new directory, goes from planned to cleaned, and compares
     every table on both sides. Nothing else on this machine is touched.
     """
+    from migrator.cli.main import Interrupted
     from migrator.demo.demo import run_demo
 
-    click.get_current_context().exit(run_demo(keep=keep, as_json=options.as_json, echo=say))
+    try:
+        code = run_demo(keep=keep, as_json=options.as_json, echo=say)
+    except KeyboardInterrupt:
+        left = "its servers go on" if keep else "its servers and files are gone"
+        raise Interrupted(f"the demo was interrupted; {left}") from None
+    click.get_current_context().exit(code)

@@ -126,6 +126,7 @@ def unknown(name: str, manuals: list[Manual]) -> UnknownName:
     names = list(dict.fromkeys(manual.name for manual in manuals))
     near = get_close_matches(name, names, n=1)
     return UnknownName(
-        f"nothing is named {name!r}; names are {', '.join(names)}",
-        hint=f"migrator explain {near[0]}" if near else "migrator explain",
+        f"no state, transition, step or check is named {name!r}",
+        hint=f"migrator explain {near[0]}" if near else "migrator explain lists them all",
+        names=names,
     )

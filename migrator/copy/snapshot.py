@@ -99,7 +99,9 @@ def drop_slot(ctx: WriteContext) -> None:
         return True
 
     ctx.wait_until(dropped, what=f"replication slot {ctx.names.slot} to be released", timeout=30)
-    WritableRegistry(ctx.write_source, ctx.names).forget(EVENT)
+    registry = WritableRegistry(ctx.write_source, ctx.names)
+    if registry.is_ours():
+        registry.forget(EVENT)
 
 
 @contextmanager

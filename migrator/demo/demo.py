@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 SOURCE, DESTINATION = 17, 18
 DATABASE = "shop"
 KEPT = Path("migrator-demo")
+# Seconds that an interrupted command has to end by itself.
+PATIENCE = 10
 
 # What an operator's own re-routing program would do to a proxy or a name service.
 RE_ROUTE = '''\
@@ -68,11 +71,11 @@ def run_demo(*, keep: bool, as_json: bool, echo: Echo) -> int:
         story.prepare()
         tell("a writer commits about 200 times a second from now on", err=True)
         with Writer(story.route, story.transact) as writer:
-            state = advance_all(story.config, as_json=as_json)
+            states = advance_all(story.config, tell, as_json=as_json)
             # Some seconds of life on the new server.
             writer.wait_for(400)
-        tell("comparing both databases", err=True)
-        outcome = story.prove(writer, state, begun)
+        tell("comparing both databases, every value of every table", err=True)
+        outcome = story.prove(writer, states, begun)
         if as_json:
             kept = {"config": str(story.config), "pids": [source.pid, destination.pid]}
             echo(json.dumps(outcome.as_dict() | (kept if keep else {})))
@@ -131,15 +134,16 @@ class Story:
         else:
             order_transaction(connection, token, dice)
 
-    def prove(self, writer: Writer, state: str, begun: float) -> Outcome:
+    def prove(self, writer: Writer, states: tuple[str, ...], begun: float) -> Outcome:
         """Compare both databases and look for every acknowledged commit."""
         comparison = compare_all(
             self._source_url,
             self._destination_url,
             set_aside={LEDGER: writer.written_to(self._destination_url)},
         )
+        pause = writer.pause_between(self._source_url, self._destination_url)
         return Outcome(
-            state=state,
+            states=states,
             seconds=time.monotonic() - begun,
             source_version=self._source.version,
             destination_version=self._destination.version,
@@ -148,33 +152,51 @@ class Story:
             missing=len(find_missing(self._destination_url, writer.acknowledged)),
             in_doubt=len(writer.in_doubt),
             longest_pause_ms=writer.longest_pause * 1000,
+            cutover_pause_ms=None if pause is None else pause * 1000,
         )
 
 
-def advance_all(config: Path, *, as_json: bool) -> str:
-    """Run the two commands an operator would type, progress on stderr; return the end state."""
-    _migrator(config, "plan", "--yes", as_json=as_json)
-    _migrator(config, "advance", "--to", State.CLEANED, "--yes", as_json=as_json)
-    status = json.loads(_migrator(config, "status", as_json=True))
-    return str(status["state"])
+def advance_all(config: Path, tell: Echo, *, as_json: bool) -> tuple[str, ...]:
+    """Run the two commands an operator would type, progress on stderr.
+
+    Return the states that the journal says were gone through.
+    """
+    for words in (("plan",), ("advance", "--to", State.CLEANED)):
+        tell(f"$ migrator {' '.join(words)}", err=True)
+        _migrator(config, *words, "--yes", as_json=as_json)
+    history = json.loads(_migrator(config, "history", as_json=True))
+    moves = (attempt["step"] for attempt in history["attempts"] if attempt["kind"] == "state")
+    return (State.PLANNED.value, *moves)
 
 
 def _migrator(config: Path, *words: str, as_json: bool) -> str:
     options = ["--config", str(config), *(["--json"] if as_json else [])]
-    done = subprocess.run(
+    # In a session of its own, so that Ctrl-C reaches it once, from here, and it can end in order.
+    process = subprocess.Popen(
         [sys.executable, "-m", "migrator", *options, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
         cwd=config.parent,
+        start_new_session=True,
     )
-    if done.returncode != 0:
-        said = f": {done.stdout.strip()}" if as_json else "; it says why above"
+    try:
+        said, _ = process.communicate()
+    except BaseException:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        raise
+    if process.returncode != 0:
+        why = f": {said.strip()}" if as_json else "; it says why above"
         raise ToolFailed(
-            f"migrator {' '.join(words)} ended with exit code {done.returncode}{said}",
+            f"migrator {' '.join(words)} ended with exit code {process.returncode}{why}",
             hint="migrator demo --keep, then look around",
         )
-    return done.stdout
+    return said
 
 
 def _silent(_text: str, /, *, err: bool = False) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from migrator.render.units import count_text, plural, seconds_text
+
 if TYPE_CHECKING:
     from migrator.demo.proof import Comparison
 
@@ -14,9 +16,9 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end state, the time it took, and the proof."""
+    """The states gone through, the time it took, and the proof."""
 
-    state: str
+    states: tuple[str, ...]
     seconds: float
     source_version: str
     destination_version: str
@@ -25,6 +27,12 @@ class Outcome:
     missing: int
     in_doubt: int
     longest_pause_ms: float
+    cutover_pause_ms: float | None
+
+    @property
+    def state(self) -> str:
+        """Return the state that the migration came to."""
+        return self.states[-1] if self.states else "not planned"
 
     @property
     def exit_code(self) -> int:
@@ -36,6 +44,7 @@ class Outcome:
         """Return the outcome as one JSON-ready object."""
         return {
             "state": self.state,
+            "states": list(self.states),
             "seconds": round(self.seconds, 1),
             "source_version": self.source_version,
             "destination_version": self.destination_version,
@@ -46,21 +55,31 @@ class Outcome:
             "missing": self.missing,
             "in_doubt": self.in_doubt,
             "longest_pause_ms": round(self.longest_pause_ms, 1),
+            "cutover_pause_ms": None if self.cutover_pause_ms is None else round(self.cutover_pause_ms, 1),
         }
 
     def lines(self) -> list[str]:
         """Return the outcome for people."""
         compared, different = self.comparison, self.comparison.differences
         lines = [
-            f"{self.state} in {self.seconds:.0f} s: "
+            f"{self.state} in {seconds_text(self.seconds)}: "
             f"PostgreSQL {self.source_version} → {self.destination_version}",
-            f"  compared by content   {compared.tables} tables, {compared.rows:,} rows: "
-            + (f"{len(different)} objects differ" if different else "equal"),
+            f"  states gone through   {' → '.join(self.states)}",
+            f"  tables compared       {plural(compared.tables, 'table')}, every value of "
+            f"{plural(compared.rows, 'row')}: "
+            + (f"{plural(len(different), 'object')} not equal" if different else "all equal"),
             *(f"    {difference}" for difference in different[:SHOWN]),
-            f"  acknowledged commits  {self.acknowledged:,}: "
-            + (f"{self.missing} are missing" if self.missing else "all found"),
+            f"  acknowledged commits  {count_text(self.acknowledged)} while migrating: "
+            + (f"{self.missing} missing" if self.missing else "all found on the destination"),
         ]
         if self.in_doubt:
-            lines.append(f"  commits in doubt      {self.in_doubt}: never answered")
-        lines.append(f"  longest pause         {self.longest_pause_ms:.0f} ms between two commits")
+            lines.append(f"  commits in doubt      {self.in_doubt}: the answer to COMMIT never came")
+        if self.cutover_pause_ms is not None:
+            lines.append(
+                f"  pause at the cutover  {self.cutover_pause_ms:.0f} ms from the last commit on the "
+                "source to the first on the destination"
+            )
+        lines.append(
+            f"  longest pause         {self.longest_pause_ms:.0f} ms between two commits, at any time"
+        )
         return lines

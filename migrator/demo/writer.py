@@ -153,6 +153,16 @@ class Writer:
         times = sorted(commit.at for commit in list(self.commits))
         return max((b - a for a, b in pairwise(times) if b > moment), default=0.0)
 
+    def pause_between(self, first_url: str, then_url: str) -> float | None:
+        """Return the time from the last commit at one URL to the first at another, in seconds.
+
+        None when either has seen none.
+        """
+        commits = list(self.commits)
+        before = [commit.at for commit in commits if commit.url == first_url]
+        after = [commit.at for commit in commits if commit.url == then_url]
+        return min(after) - max(before) if before and after else None
+
     def report(self) -> dict[str, Any]:
         """Return what was seen, JSON-ready."""
         return {

@@ -48,6 +48,22 @@ join pg_catalog.pg_stat_activity b on b.pid = blocking.pid
 where w.pid = %s
 """
 
+HOLDERS = """
+select distinct a.pid, a.usename as role, a.application_name as application, a.state,
+       extract(epoch from clock_timestamp() - a.xact_start)::int as age,
+       left(a.query, 100) as query
+from pg_catalog.pg_locks l
+join pg_catalog.pg_stat_activity a on a.pid = l.pid
+where l.granted
+  and l.locktype = 'relation'
+  and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+  and l.relation = any (%s)
+  and (%s or l.mode not in ('AccessShareLock', 'RowShareLock'))
+  and a.application_name <> %s
+order by age desc nulls last
+limit 3
+"""
+
 OLDEST_WRITERS = """
 select pid, usename as role, application_name as application, state,
        extract(epoch from clock_timestamp() - xact_start)::int as age,
@@ -110,6 +126,11 @@ def name_blockers(session: ReadSession, pid: int) -> str:
 def name_writers(session: ReadSession) -> str:
     """Return the oldest open writing transactions of the cluster."""
     return describe(session.rows(OLDEST_WRITERS))
+
+
+def name_holders(session: ReadSession, names: Names, relations: list[int], *, readers: bool = False) -> str:
+    """Return who has locks that writers take on any of the tables, or with ``readers`` any lock."""
+    return describe(session.rows(HOLDERS, [relations, readers, names.application]))
 
 
 def describe(rows: Iterable[Any]) -> str:

@@ -132,7 +132,7 @@ class Part(Enum):
             "MATERIALIZED VIEW DATA",
         }
     )
-    REST: frozenset[str] = frozenset()
+    REST = frozenset[str]()
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,8 @@ def dump_schema(source: Server, destination: Server, names: Names, section: str)
         listing = tools.run(pg_restore, ["--list", archive], conninfo=None, application=names.application)
         script = tools.run(
             pg_restore,
-            ["--verbose", "--file=-", archive],
+            # An archive holds the tablespaces all the same; they are left out on the way out of it.
+            ["--verbose", "--no-tablespaces", "--file=-", archive],
             conninfo=None,
             application=names.application,
         )

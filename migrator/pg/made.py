@@ -54,7 +54,7 @@ ATTACHED: tuple[tuple[str, str, str], ...] = (
     (
         "pg_constraint",
         "o.connamespace",
-        "o.contype in ('p', 'u', 'x', 'f', 'c') and o.conrelid <> 0",
+        "o.contype in ('p', 'u', 'x', 'f', 'c')",
     ),
     (
         "pg_trigger",
@@ -66,6 +66,7 @@ ATTACHED: tuple[tuple[str, str, str], ...] = (
     ("pg_statistic_ext", "o.stxnamespace", "true"),
     ("pg_proc", "o.pronamespace", "true"),
     ("pg_event_trigger", "", "true"),
+    ("pg_default_acl", "", "true"),
 )
 
 # Objects below this one were made by initdb (documentation 73.2, access/transam.h).
@@ -144,6 +145,9 @@ select case i.type
            when 'table constraint' then pg_catalog.format(
                'alter table if exists %%s drop constraint if exists %%I cascade',
                c.conrelid::pg_catalog.regclass, c.conname)
+           when 'domain constraint' then pg_catalog.format(
+               'alter domain %%s drop constraint if exists %%I',
+               c.contypid::pg_catalog.regtype, c.conname)
            when 'transform' then pg_catalog.format(
                'drop transform if exists %%s cascade', replace(i.identity, ' on language ', ' language '))
            else pg_catalog.format(
@@ -174,7 +178,7 @@ order by i.type <> 'schema',
 
 DEFAULT_ACLS = """
 select pg_catalog.format(
-           'alter default privileges for role %%I %%s %%s %%s on %%s %%s %%s',
+           'alter default privileges for role %%s %%s %%s %%s on %%s %%s %%s',
            d.defaclrole::pg_catalog.regrole::text,
            case when d.defaclnamespace <> 0
                 then 'in schema ' || d.defaclnamespace::pg_catalog.regnamespace::text

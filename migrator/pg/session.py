@@ -47,6 +47,11 @@ PINNED_SINCE: dict[Feature, tuple[str, str]] = {
     Feature.CLIENT_CONNECTION_CHECK: ("client_connection_check_interval", "2s"),
 }
 CONNECT_TIMEOUT = "10"
+LOCK_TIMEOUT = """
+select pg_catalog.set_config('lock_timeout', least(%s, reset_val::int * 9 / 10)::text, false)
+from pg_catalog.pg_settings
+where name = 'deadlock_timeout'
+"""
 
 
 def settings(*, read_only: bool, version: int = 0) -> dict[str, str]:
@@ -187,10 +192,10 @@ class WriteSession(ReadSession):
 
         The deadlock check runs in whoever's ``deadlock_timeout`` fires first and cancels that one
         (documentation 19.12): a short one makes it us, never the application. Only a superuser may
-        shorten it; without that the lock timeout alone bounds us.
+        shorten it. It is one check per wait: of a deadlock that closes after ours the other side
+        would be the victim, so every wait ends before the server's ``deadlock_timeout`` does.
         """
-        milliseconds = str(int(lock_timeout * 1000))
-        self.execute("select set_config('lock_timeout', %s, false)", [milliseconds])
+        self.execute(LOCK_TIMEOUT, [int(lock_timeout * 1000)])
         if self.value("select rolsuper from pg_catalog.pg_roles where rolname = current_user"):
             self.execute("select set_config('deadlock_timeout', '50ms', false)")
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from migrator.render.units import bytes_text, plural, seconds_text, visible
+from migrator.render.units import bytes_text, count_text, plural, seconds_text, visible
 
 if TYPE_CHECKING:
     from migrator.events import (
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         TableProgressed,
         TransitionStarted,
     )
+
+SINGULARS = {"entries": "entry", "indexes": "index"}
 
 
 def transition_line(event: TransitionStarted) -> str:
@@ -38,10 +40,14 @@ def found_line(event: StepFound) -> str:
 
 
 def finished_line(event: StepFinished, verbose: bool) -> str:
-    """Return the end of a step: ``done in 31 s``."""
-    evidence = facts(event.evidence) if verbose else ""
+    """Return the end of a step: ``done in 31 s  14 tables · 5 rows``, all evidence when verbose."""
     verb = "undone" if event.undo else "done"
-    return f"{verb} in {seconds_text(event.seconds)}" + (f" ({evidence})" if evidence else "")
+    told = f"{verb} in {seconds_text(event.seconds)}"
+    if verbose:
+        evidence = facts(event.evidence)
+        return told + (f" ({evidence})" if evidence else "")
+    amounts = counts(event.evidence)
+    return told + (f"  {amounts}" if amounts else "")
 
 
 def failed_line(event: StepFailedEvent) -> str:
@@ -69,6 +75,17 @@ def generic_line(event: Event) -> str:
     """Return any event as its name and its fields."""
     fields = event.as_dict()
     return f"{fields.pop('event')}  {facts(fields)}".rstrip()
+
+
+def counts(evidence: dict[str, Any]) -> str:
+    """Return what evidence counts: ``14 tables · 1 007 585 rows · 74 MB``."""
+    amounts = {key: value for key, value in evidence.items() if type(value) is int and key.endswith("s")}
+    return " · ".join(
+        bytes_text(count)
+        if key == "bytes"
+        else f"{count_text(count)} {SINGULARS.get(key, key.removesuffix('s')) if count == 1 else key}"
+        for key, count in amounts.items()
+    ).replace("_", " ")
 
 
 def facts(values: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import TYPE_CHECKING, Self, TextIO
 
 from rich.console import Console
@@ -39,7 +40,8 @@ class Live(Renderer):
         self._verbose = verbose
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._progress = Progress(
-            SpinnerColumn(),
+            # As wide as the sign of a finished line, so that names stand below each other.
+            SpinnerColumn(table_column=Column(min_width=3, justify="right")),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(16, table_column=Column(min_width=16)),
             TimeElapsedColumn(),
@@ -108,7 +110,7 @@ class Live(Renderer):
     def _begin(self, event: StepStarted) -> None:
         self._end()
         self._rate = Rate()
-        self._task = self._progress.add_task(event.step, total=None, told="")
+        self._task = self._progress.add_task(f"{event.step:<{self._width}}", total=None, told="")
 
     def _advance(self, event: StepProgress) -> None:
         self._rate.add(event)
@@ -130,7 +132,12 @@ class Live(Renderer):
 
     def _step(self, style: str, sign: str, step: str, text: str) -> None:
         padded = f"{step:<{self._width}}"
-        self._console.print(f"  [{style}]{sign}[/] {escape(padded)}  {escape(text)}")
+        room = max(self._console.width - len(padded) - 6, 20)
+        # A long note goes on below itself, not below the names.
+        told = wrap(text, room, break_on_hyphens=False) or [""]
+        self._console.print(f"  [{style}]{sign}[/] {escape(padded)}  {escape(told[0])}")
+        for line in told[1:]:
+            self._console.print(" " * (len(padded) + 6) + escape(line))
 
     def _say(self, style: str, text: str) -> None:
         self._console.print(f"[{style}]{escape(text)}[/]")

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from migrator.render.units import amount_text, seconds_text
+from migrator.render.units import amount_text, count_text, seconds_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +44,18 @@ class Rate:
 
 
 def progress_text(event: StepProgress, per_second: float) -> str:
-    """Return how far a step is: ``45 %  1.2 of 2.6 GB · 85 MB/s · 16 s left  public.orders``."""
+    """Return how far a step is: ``45 %  1.2 GB of 2.6 GB · 85 MB/s · 16 s left``.
+
+    The rate is told of bytes and rows; indexes and their like are not of one size.
+    """
     done = amount_text(event.done, event.unit)
-    parts = [f"{done} of {amount_text(event.total, event.unit)}" if event.total else done]
+    if event.total:
+        done = done if event.unit == "bytes" else count_text(event.done)
+        done = f"{done} of {amount_text(event.total, event.unit)}"
+    parts = [done]
     if per_second > 0:
-        whole = max(round(per_second), 1)
-        parts.append(f"{amount_text(whole, event.unit)}/s")
+        if event.unit in ("bytes", "rows"):
+            parts.append(f"{amount_text(max(round(per_second), 1), event.unit)}/s")
         if event.total > event.done:
             parts.append(f"{seconds_text((event.total - event.done) / per_second)} left")
     percent = f"{min(100 * event.done // event.total, 100)} %  " if event.total else ""

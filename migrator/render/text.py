@@ -201,7 +201,7 @@ def _table(table: TableProgress) -> list[str]:
 
 def _attempt(attempt: AttemptReport) -> list[str]:
     took = ""
-    if attempt.finished_at is not None:
+    if attempt.finished_at is not None and attempt.kind != "state":
         took = seconds_text((attempt.finished_at - attempt.started_at).total_seconds())
     return [
         str(attempt.number),

@@ -71,7 +71,7 @@ class BuildIndexes(Step):
             dump.preamble,
             entries,
             sleep=ctx.sleep,
-            done=lambda number, entry: ctx.progress(number, len(entries), "indexes", entry.title),
+            done=lambda number, entry: ctx.progress(number, len(entries), "objects", entry.title),
         )
 
     def verify(self, ctx: ReadContext) -> Evidence:

@@ -32,4 +32,6 @@ class HandOver(Step):
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Hand over, within the budget."""
-        procedure.hand_over(ctx)
+        parts = procedure.hand_over(ctx)["parts_ms"]
+        held = sum(ms for part, ms in parts.items() if part != "connect")
+        ctx.note(f"writes to the source were held back for {held:.0f} ms, and are refused from now on")

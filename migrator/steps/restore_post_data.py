@@ -22,6 +22,38 @@ RESTORED = "select count(*) as entries from {schema}.restored where step = %s"
 PROTECTED = "select oid from pg_catalog.pg_class where relrowsecurity and oid = any (%s)"
 UNPROTECT = "alter table {table} disable row level security"
 
+# Views that need a primary key (group by its columns): pre-data holds them as empty shells, post-data
+# their queries. They become shells again, so that they outlive their keys with all that hangs on them.
+SHELLS = """
+select c.oid::pg_catalog.regclass::text as view,
+       string_agg(
+           pg_catalog.format('null::%%s', pg_catalog.format_type(a.atttypid, a.atttypmod))
+           || coalesce(
+                  ' collate ' || pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(co.collname),
+                  '')
+           || pg_catalog.format(' as %%I', a.attname),
+           ', ' order by a.attnum
+       ) as columns
+from {schema}.made m
+join pg_catalog.pg_class c on m.class = 'pg_catalog.pg_class'::pg_catalog.regclass and c.oid = m.object
+join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+join pg_catalog.pg_type t on t.oid = a.atttypid
+left join pg_catalog.pg_collation co on co.oid = a.attcollation and co.oid <> t.typcollation
+left join pg_catalog.pg_namespace cn on cn.oid = co.collnamespace
+where c.relkind = 'v'
+  and m.step <> %s
+  and exists (
+      select
+      from pg_catalog.pg_rewrite r
+      join pg_catalog.pg_depend d
+        on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid
+      where r.ev_class = c.oid
+        and d.refclassid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+  )
+group by c.oid
+"""
+SHELL = "create or replace view {view} as select {columns}"
+
 
 class RestorePostData(Step):
     """Restore what is left of the schema: triggers, rules, policies, statistics objects and their kin.
@@ -68,6 +100,8 @@ class RestorePostData(Step):
             return
         tables = {t.oid: t for t in all_tables(ctx.destination)}
         with session.bounded(LOCK_TIMEOUT), session.transaction():
+            for row in registry.rows(SHELLS, [self.name]):
+                session.run(SHELL.format(view=row.view, columns=row.columns))
             drop_made(registry, self.name)
             for row in session.rows(PROTECTED, [list(tables)]):
                 session.run(sql.SQL(UNPROTECT).format(table=tables[row.oid].identifier))

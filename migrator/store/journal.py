@@ -119,6 +119,7 @@ class Journal(AttemptJournal, ProgressJournal):
 
     def move(self, migration_id: int, from_state: State, to_state: State) -> None:
         """Swap the state, and record the move. Raises StaleState when it is not ``from_state``."""
+        moment = now()
         with writing(self._engine) as connection:
             _swap(connection, migration_id, from_state, state=to_state.value)
             put_attempt(
@@ -129,7 +130,8 @@ class Journal(AttemptJournal, ProgressJournal):
                 "state",
                 outcome="done",
                 evidence={"from": from_state.value, "to": to_state.value},
-                finished_at=now(),
+                started_at=moment,
+                finished_at=moment,
             )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from migrator.pg.activity import name_holders
 from migrator.pg.catalog import Table, all_tables
 from migrator.pg.patience import patiently
 from migrator.pg.registry import WritableRegistry
@@ -111,6 +112,7 @@ def _prepare_one(
         ctx.sleep,
         what=f"fence trigger on {table.label} of the {session.side}",
         attempts=ctx.config.copy.lock_attempts,
+        explain=lambda: name_holders(session, ctx.names, [table.oid]),
     )
 
 
@@ -131,6 +133,7 @@ def switch_one_by_one(ctx: WriteContext, session: WriteSession, *, up: bool) -> 
                 ctx.sleep,
                 what=f"fence trigger on {table.label} of the {session.side}",
                 attempts=ctx.config.copy.lock_attempts,
+                explain=partial(name_holders, session, ctx.names, [table.oid]),
             )
 
 
@@ -158,6 +161,7 @@ def drop(ctx: WriteContext, session: WriteSession) -> None:
                 ctx.sleep,
                 what=f"dropping the fence trigger of {table.label}",
                 attempts=ctx.config.copy.lock_attempts,
+                explain=partial(name_holders, session, ctx.names, [table.oid], readers=True),
             )
 
 

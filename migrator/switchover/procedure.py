@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from migrator.errors import GateClosed, StatementFailed, TimedOut
-from migrator.pg.activity import describe
+from migrator.pg.activity import name_holders
 from migrator.pg.catalog import Table, all_tables
 from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
@@ -28,22 +28,6 @@ LOCK = "lock table {tables} in share row exclusive mode"
 STATEMENT_TIMEOUT = "select set_config('statement_timeout', %s, true)"
 # The dead man's switch: the server ends an idle fence that its owner has forgotten.
 DEAD_MAN = "select set_config('idle_in_transaction_session_timeout', %s, true)"
-
-HOLDERS = """
-select distinct a.pid, a.usename as role, a.application_name as application, a.state,
-       extract(epoch from clock_timestamp() - a.xact_start)::int as age,
-       left(a.query, 100) as query
-from pg_catalog.pg_locks l
-join pg_catalog.pg_stat_activity a on a.pid = l.pid
-where l.granted
-  and l.locktype = 'relation'
-  and l.relation = any (%s)
-  and l.mode in ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
-                 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-  and a.application_name <> %s
-order by age desc nulls last
-limit 3
-"""
 
 
 class LockLost(Exception):
@@ -166,8 +150,8 @@ def _refuse_newcomers(ctx: ReadContext) -> None:
 
 
 def _suspects(ctx: ReadContext, tables: list[Table]) -> str:
-    rows = ctx.source.rows(HOLDERS, [[t.oid for t in tables], ctx.names.application])
-    return describe(rows) or "a transaction that has just ended"
+    found = name_holders(ctx.source, ctx.names, [t.oid for t in tables])
+    return found or "a transaction that has just ended"
 
 
 def _final_sequences(ctx: WriteContext) -> int:
