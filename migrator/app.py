@@ -13,6 +13,7 @@ from migrator.connections import pin_of, reading, require_pinned, writing
 from migrator.errors import (
     MigrationExists,
     PastNoReturn,
+    StepFailed,
     UnknownMigration,
     WorkflowChanged,
 )
@@ -107,7 +108,8 @@ class App:
                 plan.refuse_blocked(findings)
                 self._write_plan(ctx, record, findings)
             transitions = transition_reports(State.PLANNED)
-            return plan.plan_report(ctx, State.PLANNED, findings, transitions, written=not dry_run)
+            state = None if dry_run and record is None else State.PLANNED
+            return plan.plan_report(ctx, state, findings, transitions, written=not dry_run)
 
     def preview_advance(self, to: State | None) -> PlanReport:
         """Say what ``advance`` would do: the same guard and the same probes, and nothing written."""
@@ -157,8 +159,13 @@ class App:
         with self._alone(record, f"rollback-to {to}", timeline=False) as ctx:
             self._refuse_past_no_return(ctx)
             runner = Runner(self.journal(), record.id, ctx)
-            for transition in plan.path_back(self._known().state, to):
-                runner.undo(transition, self._known().state)
+            try:
+                for transition in plan.path_back(self._known().state, to):
+                    runner.undo(transition, self._known().state)
+            except StepFailed as error:
+                if error.hint == "migrator advance":
+                    error.hint = f"migrator rollback-to {to}"
+                raise
         return self._advanced(record.state, started)
 
     def status(self) -> StatusReport:

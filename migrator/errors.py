@@ -3,9 +3,9 @@
 MigratorError
 ├── UsageProblem (2): ConfigError, UnknownMigration, UnknownName, NeedsConfirmation
 ├── Refused (3): OutOfOrder, LeaseHeld, StaleState, PastNoReturn, WrongServer,
-│               NotReversible, StoreTooNew, MigrationExists, WorkflowChanged
+│               NotReversible, StoreTooNew, MigrationExists, WorkflowChanged, Declined
 ├── Blocked (4): ChecksBlocked, GateClosed
-├── StepFailed (5): Conflict, VerifyFailed, TimedOut, StatementFailed, ToolFailed
+├── StepFailed (5): Conflict, VerifyFailed, TimedOut, StatementFailed, ConnectionLost, ToolFailed
 └── Unreachable (6)
 
 A class docstring says when it is raised; the message says what happened, where, and what is

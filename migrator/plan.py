@@ -73,7 +73,7 @@ def looked(ctx: ReadContext, name: str) -> StepReport:
 
 def plan_report(
     ctx: ReadContext,
-    state: State,
+    state: State | None,
     findings: list[FindingReport],
     transitions: tuple[TransitionReport, ...],
     *,
@@ -83,7 +83,7 @@ def plan_report(
     tables = wanted_tables(ctx.source, ctx.config.tables)
     return PlanReport(
         migration=ctx.names.migration,
-        state=state.value,
+        state=state.value if state else "",
         source=server_report(ctx, "source"),
         destination=server_report(ctx, "destination"),
         tables=len(tables),

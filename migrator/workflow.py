@@ -161,7 +161,7 @@ class Lifecycle:
         try:
             self.machine.events[name].trigger(self)
         except MachineError:
-            raise self._out_of_order(f"{name} needs state {found.source}") from None
+            raise self._out_of_order(f"and {name} needs state {found.source}") from None
         return found
 
     def path_to(self, target: State) -> tuple[Transition, ...]:
@@ -172,7 +172,7 @@ class Lifecycle:
         here = STATES.index(State(self.state))
         there = STATES.index(target)
         if there <= here:
-            raise self._out_of_order(f"{target} is not ahead")
+            raise self._out_of_order(f"and {target} is not ahead" if there < here else "already")
         return TRANSITIONS[here:there]
 
     def path_back_to(self, target: State) -> tuple[Transition, ...]:
@@ -185,16 +185,16 @@ class Lifecycle:
         here = STATES.index(State(self.state))
         there = STATES.index(target)
         if there > here:
-            raise self._out_of_order(f"{target} is ahead, not behind")
+            raise self._out_of_order(f"and {target} is ahead, not behind")
         if State(self.state) is State.CLEANED:
-            raise self._out_of_order("cleaned is terminal, there is no way back")
+            raise self._out_of_order("and there is no way back from it")
         return tuple(reversed(TRANSITIONS[there : here + 1]))
 
     def _out_of_order(self, why: str) -> OutOfOrder:
         following = self.next()
         allowed = [following.name] if following else []
         return OutOfOrder(
-            f"refused: the migration is {self.state} and {why}; "
+            f"refused: the migration is {self.state} {why}; "
             + (f"what is allowed now is {following.name}" if following else "nothing is left to do"),
             hint="migrator advance" if following else "migrator status",
             state=self.state,

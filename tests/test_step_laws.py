@@ -44,6 +44,15 @@ NAMELESS = {
 }
 
 
+# What undo leaves, harms nobody and is made anew by the next apply.
+LEFT_BY_UNDO = {
+    "build_indexes": "relation | shop.log |",  # that it is identified by an index, which is gone
+    "restore_post_data": "index | shop.item_data |",  # the comment on an index
+    "fence_destination": "function | {registry}.refuse_write()",
+    "prepare_fence": "function | {registry}.refuse_write()",
+}
+
+
 @dataclass(frozen=True)
 class Foreign:
     """Something in a step's way that is not ours: where, how it comes, how it goes."""
@@ -141,7 +150,7 @@ def test_after_undo_a_step_is_absent_and_nothing_of_it_is_left(walk: Walk, name:
             stage.run(ctx, name)
             stage.undo(ctx, name)
             assert isinstance(step.probe(ctx), Absent)
-        assert not without_our_functions(changes(before, stage.holds()), stage)
+        assert not without_harmless(name, changes(before, stage.holds()), stage)
         with stage.working() as ctx:
             stage.undo(ctx, name)
             assert isinstance(step.probe(ctx), Absent)
@@ -195,6 +204,7 @@ def test_a_step_interrupted_anywhere_converges(
         for number in points(faults.count, every=every):
             for kill in (True, False) if every else (number % 2 == 0,):
                 interrupt(stage, name, faults, number, kill=kill)
+                assert faults.struck or number > 1
                 with stage.working() as ctx:
                     stage.run(ctx, name)
                     assert not changes(undisturbed, stage.holds()), f"after point {number}, kill: {kill}"
@@ -220,7 +230,7 @@ def refused_writes(session: ReadSession) -> bool:
 def execute(stage: Stage, side: str, text: str, names: Names) -> None:
     with connect(stage.urls[side]) as connection:
         connection.execute(
-            sql.SQL(text).format(  # type: ignore[arg-type]
+            sql.SQL(text).format(
                 name=sql.Identifier(names.schema),
                 fence=sql.Identifier(names.fence),
                 slot=names.slot,
@@ -229,6 +239,7 @@ def execute(stage: Stage, side: str, text: str, names: Names) -> None:
         )
 
 
-def without_our_functions(found: list[str], stage: Stage) -> list[str]:
-    """Leave out what undo may leave behind: functions in our own schema, which harm nobody."""
-    return [line for line in found if f": function | {stage.registry}." not in line]
+def without_harmless(name: str, found: list[str], stage: Stage) -> list[str]:
+    """Leave out what the undo of a step may leave behind."""
+    harmless = LEFT_BY_UNDO.get(name, "nothing").format(registry=stage.registry)
+    return [line for line in found if harmless not in line]

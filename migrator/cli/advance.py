@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from migrator.cli.options import Options, with_options
 from migrator.cli.session import working
-from migrator.workflow import parse_state
+from migrator.workflow import TRANSITIONS, parse_state
+
+if TYPE_CHECKING:
+    from migrator.report import PlanReport
 
 
 @click.command("advance", short_help="Go on to the next state, or to the one given.")
@@ -23,8 +28,13 @@ def command(options: Options, to: str | None, dry_run: bool) -> None:
         if dry_run:
             session.show(session.app.preview_advance(target))
             return
-        session.agree(
-            lambda: session.app.preview_advance(target),
-            lambda: f"Advance to {target}?" if target else "Advance to the next state?",
-        )
+        session.agree(lambda: session.app.preview_advance(target), question)
         session.show(session.app.advance(target))
+
+
+def question(preview: PlanReport) -> str:
+    """Ask for the state by name, and say so when there is no way back from it."""
+    ahead = {transition.name for transition in preview.transitions}
+    final = any(t.no_return_at for t in TRANSITIONS if t.name in ahead)
+    beyond = ", past the point of no return" if final else ""
+    return f"Advance to {preview.transitions[-1].target}{beyond}?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from textwrap import fill
 
 import click
 
@@ -12,6 +13,8 @@ from migrator.cli.options import Options, with_options
 from migrator.cli.output import say, say_json
 from migrator.errors import UnknownName
 from migrator.workflow import ALL_STEPS, TRANSITIONS, State, Transition
+
+WIDTH = 100
 
 STATE_MANUALS: dict[State, str] = {
     State.PLANNED: (
@@ -72,7 +75,13 @@ def command(options: Options, name: str | None) -> None:
     if options.as_json:
         say_json([asdict(manual) for manual in meant])
     else:
-        say("\n\n".join(f"{m.name}  ({m.kind})\n\n{m.manual.rstrip()}" for m in meant))
+        say("\n\n".join(f"{m.name}  ({m.kind})\n\n{readable(m)}" for m in meant))
+
+
+def readable(manual: Manual) -> str:
+    """Return a manual as a terminal shows it: code in plain words, lines of bounded length."""
+    text = manual.manual.replace("``", "").rstrip()
+    return fill(text, WIDTH) if manual.kind == "state" else text
 
 
 def all_manuals() -> list[Manual]:

@@ -19,5 +19,5 @@ def command(options: Options, dry_run: bool) -> None:
     """
     with working(options, mutating=not dry_run) as session:
         if not dry_run:
-            session.agree(lambda: session.app.plan(dry_run=True), lambda: "Begin this migration?")
+            session.agree(lambda: session.app.plan(dry_run=True), lambda _: "Begin this migration?")
         session.show(session.app.plan(dry_run=dry_run))

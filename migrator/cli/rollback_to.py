@@ -23,5 +23,5 @@ def command(options: Options, state: str, dry_run: bool) -> None:
         if dry_run:
             session.show(session.app.preview_rollback(target))
             return
-        session.agree(lambda: session.app.preview_rollback(target), lambda: f"Roll back to {target}?")
+        session.agree(lambda: session.app.preview_rollback(target), lambda _: f"Roll back to {target}?")
         session.show(session.app.rollback(target))

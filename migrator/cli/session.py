@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from migrator.cli.options import Options
     from migrator.events import Emit
     from migrator.render.renderer import Renderer
-    from migrator.report import Report
+    from migrator.report import PlanReport, Report
 
 
 class Session:
@@ -34,8 +34,8 @@ class Session:
         with self._renderer.paused():
             answer(report, as_json=self._options.as_json, verbose=self._options.verbose)
 
-    def agree(self, preview: Callable[[], Report], question: Callable[[], str]) -> None:
-        """Show what will be done and ask, unless ``--yes``. Raises Declined when it is no.
+    def agree(self, preview: Callable[[], PlanReport], question: Callable[[PlanReport], str]) -> None:
+        """Show what will be done and ask about it, unless ``--yes``. Raises Declined when it is no.
 
         The preview goes to stderr: it is part of the question, stdout is for the result.
         """
@@ -44,7 +44,7 @@ class Session:
         report = preview()
         with self._renderer.paused():
             say("\n".join(text_lines(report, self._options.verbose)), err=True)
-        if not ask(question(), self._renderer):
+        if not ask(question(report), self._renderer):
             raise Declined("declined; nothing was done")
 
 

@@ -160,9 +160,11 @@ async def _connect(session: ReadSession, names: Names, *, read_only: bool) -> An
     info = session.connection.info
     given = info.get_parameters()
     ssl = {name: given[name] for name in SSL_PARAMETERS if given.get(name)}
+    # A given address stands for the name; but a certificate is compared with the name.
+    by_address = given.get("hostaddr") and given.get("sslmode") != "verify-full"
     return await asyncpg.connect(
         f"postgresql://?{urlencode(ssl, quote_via=quote)}",
-        host=info.host,
+        host=info.hostaddr if by_address else info.host,
         port=info.port,
         user=info.user,
         password=info.password or None,

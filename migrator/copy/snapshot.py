@@ -11,15 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrator.errors import StatementFailed, TimedOut
 from migrator.pg.activity import name_writers
 from migrator.pg.registry import Registry, WritableRegistry
-from migrator.pg.session import settings, shown, startup_options
-from migrator.pg.translate import translate, unreachable
+from migrator.pg.replication import ReplicationSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,41 +112,27 @@ def fresh_slot(ctx: WriteContext) -> Iterator[Snapshot]:
     """
     registry = WritableRegistry(ctx.write_source, ctx.names)
     registry.record(EVENT, {"name": ctx.names.slot})
-    with _replication_connection(ctx) as connection:
-        snapshot = _create(ctx, connection)
+    with ReplicationSession.of(
+        ctx.source_server.conninfo,
+        side="source",
+        application=ctx.names.application,
+        version=ctx.source.version,
+        lock_timeout=ctx.config.copy.lock_timeout,
+    ) as session:
+        snapshot = _create(ctx, session)
         registry.record(EVENT, {"name": ctx.names.slot, "position": snapshot.position})
         yield snapshot
 
 
-def _replication_connection(ctx: WriteContext) -> psycopg.Connection[tuple[object, ...]]:
-    conninfo = ctx.source_server.conninfo
-    lock_timeout = {"lock_timeout": str(int(ctx.config.copy.lock_timeout * 1000))}
-    pinned = settings(read_only=False, version=ctx.source.version)
-    options = startup_options(pinned | lock_timeout)
-    given = conninfo_to_dict(conninfo).get("options")
-    full = make_conninfo(
-        conninfo,
-        options=f"{given} {options}" if given else options,
-        application_name=ctx.names.application,
-        replication="database",
-    )
-    try:
-        # The replication protocol takes simple queries only: the client-side cursor sends those.
-        return psycopg.connect(full, autocommit=True, cursor_factory=psycopg.ClientCursor)
-    except psycopg.Error as error:
-        raise unreachable(error, "source", shown(conninfo)) from None
-
-
-def _create(ctx: WriteContext, connection: psycopg.Connection[tuple[object, ...]]) -> Snapshot:
+def _create(ctx: WriteContext, session: ReplicationSession) -> Snapshot:
     query = sql.SQL(CREATE).format(name=sql.Identifier(ctx.names.slot))
     attempts = ctx.config.copy.lock_attempts
     for attempt in range(1, attempts + 1):
         try:
-            row = connection.execute(query).fetchone()
-        except psycopg.Error as error:
-            failure = translate(error, "source")
-            if not (isinstance(failure, StatementFailed) and failure.sqlstate == "55P03"):
-                raise failure from error
+            row = session.row(query)
+        except StatementFailed as error:
+            if error.sqlstate != "55P03":
+                raise
             blockers = name_writers(ctx.source) or "a transaction that has just ended"
             if attempt == attempts:
                 raise TimedOut(

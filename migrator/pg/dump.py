@@ -221,6 +221,8 @@ def _parse(listing: str, script: str) -> SchemaDump:
             )
     end = script.rfind("\n-- Completed on ")
     ends = [start for _, start in starts[1:]] + [end if end >= position else len(script)]
+    # A section may be empty: then there is a preamble and nothing to end.
+    ends = ends[: len(starts)]
     entries = tuple(
         _entry(match, script[start:end]) for (match, start), end in zip(starts, ends, strict=True)
     )
@@ -252,6 +254,6 @@ def _preamble(text: str) -> str:
 def _without_restrict(script: str) -> str:
     # Since August 2025 the script is wrapped in psql's \restrict and \unrestrict with a random key.
     key = re.search(r"^\\restrict (\S+)$", script, re.MULTILINE)
-    if key is None:
+    if key is None or -1 < script.find("\n-- TOC entry ") < key.start():
         return script
     return script.replace(key[0] + "\n", "", 1).replace(f"\\unrestrict {key[1]}\n", "", 1)

@@ -9,13 +9,24 @@ HIDDEN = "***"
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # postgresql://user:secret@host — the last @ before a slash, blank or quote ends the password
     (re.compile(r"(\w+://[^\s:/?#@\[\]]*):[^\s/'\"]*@"), rf"\1:{HIDDEN}@"),
-    # conninfo and query parameters: password=secret, password='se\'cret', ?password=secret
+    # query parameters: ?password=secret
+    (re.compile(r"([?&](?:ssl)?password=)[^\s&'\"]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    # conninfo: password='se\'cret', the same inside an SQL literal, password=secret up to the next blank
     (
-        re.compile(r"\b((?:ssl)?password)(\s*=\s*)('(?:[^'\\]|\\.|'')*'|[^\s&'\"]+)", re.IGNORECASE),
-        rf"\1\2{HIDDEN}",
+        re.compile(
+            r"""(?<![?&])\b((?:ssl|pg)?password\s*=\s*)
+            (?: ''(?:[^'\\]|\\+''|\\+[^'])+''
+              | '(?:[^'\\]|\\.)*'
+              | (?:\\.|[^\s\\])+?(?=['")\],;]*(?:\s|\Z)) )""",
+            re.IGNORECASE | re.DOTALL | re.VERBOSE,
+        ),
+        rf"\1{HIDDEN}",
     ),
-    # SQL: password 'secret'
-    (re.compile(r"\b(password\s+)'(?:[^']|'')*'", re.IGNORECASE), rf"\1'{HIDDEN}'"),
+    # SQL: password 'secret', password E'se\'cret'
+    (
+        re.compile(r"\b(password\s+)(?:e'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*')", re.IGNORECASE | re.DOTALL),
+        rf"\1'{HIDDEN}'",
+    ),
     (re.compile(r"SCRAM-SHA-256\$[^\s'\"]+"), HIDDEN),
     (re.compile(r"\bmd5[0-9a-f]{32}\b"), HIDDEN),
 )

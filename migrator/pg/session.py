@@ -8,6 +8,7 @@ no method that writes; a ``WriteSession`` adds ``run`` and ``transaction``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
@@ -47,6 +48,8 @@ PINNED_SINCE: dict[Feature, tuple[str, str]] = {
     Feature.CLIENT_CONNECTION_CHECK: ("client_connection_check_interval", "2s"),
 }
 CONNECT_TIMEOUT = "10"
+# What psycopg logs of a broken connection, we raise; our stderr holds our own lines only.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 LOCK_TIMEOUT = """
 select pg_catalog.set_config('lock_timeout', least(%s, reset_val::int * 9 / 10)::text, false)
 from pg_catalog.pg_settings

@@ -66,19 +66,22 @@ def status(report: StatusReport, verbose: bool = False) -> list[str]:
 
 @text.register(PlanReport)
 def plan(report: PlanReport, _verbose: bool = False) -> list[str]:
-    """Return what will be done: findings first (blocking ones above all), then the steps."""
-    state = f"  now {report.state}" if report.state else ""
-    lines = [f"{visible(report.migration)}{state}"]
+    """Return what will be done: findings first (blocking ones above all), then the steps.
+
+    A plan that was written is told without its steps: the preview told them.
+    """
+    lines = [f"{visible(report.migration)}  {f'now {report.state}' if report.state else 'not planned yet'}"]
     lines += columns(_servers(report.source, report.destination))
     lines.append(
         f"  {plural(report.tables, 'table')} · {bytes_text(report.bytes)} · "
         f"{plural(report.sequences, 'sequence')}"
     )
     lines += findings(report.findings)
-    for transition in report.transitions:
+    for transition in () if report.written else report.transitions:
         lines += _steps(transition)
     if report.written:
-        lines.append(f"{report.state}  written")
+        lines.append(f"state  {report.state}, written down; the servers are as they were")
+        lines.append("  next: migrator advance")
     return lines
 
 
@@ -183,8 +186,8 @@ def _steps(transition: TransitionReport) -> list[str]:
         [
             step.name,
             step.found,
-            visible(step.detail),
             "point of no return" if step.name in NO_RETURN and not undo else "",
+            visible(step.detail),
         ]
         for step in transition.steps
     ]

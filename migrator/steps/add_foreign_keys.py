@@ -80,7 +80,8 @@ class AddForeignKeys(Step):
         registry = WritableRegistry(ctx.write_destination, ctx.names)
         if registry.is_ours():
             with ctx.write_destination.bounded(LOCK_TIMEOUT):
-                drop_made(registry, self.name)
+                # The stream still goes on: its worker may hold what we want, and want what we hold.
+                patiently(partial(drop_made, registry, self.name), ctx.sleep, what=f"undoing {self.name}")
 
     def _validate(self, ctx: WriteContext, wanted: list[Any]) -> None:
         valid = {_key(row) for row in ctx.destination.rows(FOREIGN_KEYS) if row.valid}

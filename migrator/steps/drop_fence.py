@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.pg.registry import Registry
-from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Step
 from migrator.switchover import fence
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class DropFence(Step):
 
     def probe(self, ctx: ReadContext) -> Found:
         """Count the triggers of our name, and look at the default."""
+        for session in (ctx.source, ctx.destination):
+            theirs = fence.in_the_way(session, ctx.names)
+            if theirs:
+                return Conflict(theirs, "rename or drop them")
         keep = ctx.config.cleanup.source_read_only
         left = sum(len(fence.states(s, ctx.names)) for s in (ctx.source, ctx.destination))
         registry = Registry(ctx.source, ctx.names)

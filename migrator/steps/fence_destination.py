@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from migrator.pg.catalog import all_tables
 from migrator.pg.registry import Registry
-from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Step
 from migrator.switchover import fence
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class FenceDestination(Step):
         """Compare the tables with those whose fence is up."""
         if Registry(ctx.destination, ctx.names).read("opened") is not None:
             return Done({"opened": True})
+        theirs = fence.in_the_way(ctx.destination, ctx.names)
+        if theirs:
+            return Conflict(theirs, "rename or drop them")
         tables = all_tables(ctx.destination)
         found = fence.states(ctx.destination, ctx.names)
         closed = [t for t in tables if found.get(t.oid)]

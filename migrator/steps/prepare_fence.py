@@ -30,6 +30,9 @@ class PrepareFence(Step):
         """Compare the tables with the triggers that stand."""
         if cutover_record(ctx) is not None:
             return Done({"cutover": True})
+        theirs = fence.in_the_way(ctx.source, ctx.names)
+        if theirs:
+            return Conflict(theirs, "rename or drop them")
         tables = all_tables(ctx.source)
         found = fence.states(ctx.source, ctx.names)
         if not found:

@@ -9,7 +9,7 @@ from psycopg import sql
 from migrator.pg.catalog import all_tables, indexes_of_views
 from migrator.pg.dump import Part, dump_schema
 from migrator.pg.made import drop_made
-from migrator.pg.patience import LOCK_TIMEOUT
+from migrator.pg.patience import LOCK_TIMEOUT, patiently
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.restore import restore
 from migrator.step import Absent, Done, Found, Partial, Step
@@ -99,10 +99,15 @@ class RestorePostData(Step):
         if isinstance(self.probe(ctx), Absent):
             return
         tables = {t.oid: t for t in all_tables(ctx.destination)}
-        with session.bounded(LOCK_TIMEOUT), session.transaction():
-            for row in registry.rows(SHELLS, [self.name]):
-                session.run(SHELL.format(view=row.view, columns=row.columns))
-            drop_made(registry, self.name)
-            for row in session.rows(PROTECTED, [list(tables)]):
-                session.run(sql.SQL(UNPROTECT).format(table=tables[row.oid].identifier))
-            registry.forget(EVENT)
+
+        def drop() -> None:
+            with session.bounded(LOCK_TIMEOUT), session.transaction():
+                for row in registry.rows(SHELLS, [self.name]):
+                    session.run(SHELL.format(view=row.view, columns=row.columns))
+                drop_made(registry, self.name)
+                for row in session.rows(PROTECTED, [list(tables)]):
+                    session.run(sql.SQL(UNPROTECT).format(table=tables[row.oid].identifier))
+                registry.forget(EVENT)
+
+        # The stream still goes on: its worker may hold what we want, and want what we hold.
+        patiently(drop, ctx.sleep, what=f"undoing {self.name}")

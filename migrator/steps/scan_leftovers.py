@@ -51,13 +51,13 @@ class ScanLeftovers(Step):
     def probe(self, ctx: ReadContext) -> Found:
         """Look for everything that carries our name."""
         left = self._left(ctx)
-        return Partial(", ".join(left)) if left else Done({"left": 0})
+        return Partial(_some(left)) if left else Done({"left": 0})
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Refuse to call it clean."""
         left = self._left(ctx)
         raise VerifyFailed(
-            f"these are still there: {', '.join(left)}",
+            f"still there: {_some(left)}",
             hint="drop them by hand, then migrator advance",
             left=left,
         )
@@ -72,3 +72,8 @@ class ScanLeftovers(Step):
             for session in (ctx.source, ctx.destination)
             for row in session.rows(LEFTOVERS, names)
         ]
+
+
+def _some(left: list[str]) -> str:
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    return ", ".join(left[:3]) + more

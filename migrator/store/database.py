@@ -127,7 +127,9 @@ def require_store(engine: Engine) -> None:
 
 def no_store(url: URL) -> UnknownMigration:
     """Return the refusal for a place where nothing was ever planned."""
-    return UnknownMigration(f"there is no state store at {shown(url)}", hint="migrator plan")
+    return UnknownMigration(
+        f"nothing is planned yet: there is no state store at {shown(url)}", hint="migrator plan"
+    )
 
 
 def shown(url: URL) -> str:

@@ -41,11 +41,17 @@ create trigger {trigger}
 before insert or update or delete or truncate on {table}
 for each statement execute procedure {schema}.refuse_write({hint})
 """
-# State 'D' is disabled, 'O' enabled for everybody but the apply worker.
+# State 'D' is disabled, 'O' enabled for everybody but the apply worker. Ours calls our function.
 TRIGGERS = """
-select t.tgrelid as relation, t.tgenabled::text as state
+select t.tgrelid as relation,
+       t.tgrelid::pg_catalog.regclass::text as label,
+       t.tgenabled::text as state,
+       n.nspname = %s as ours
 from pg_catalog.pg_trigger t
+join pg_catalog.pg_proc p on p.oid = t.tgfoid
+join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 where t.tgname = %s
+order by 2
 """
 SWITCH = "alter table {table} {verb} trigger {trigger}"
 DROP = "drop trigger if exists {trigger} on {table}"
@@ -65,7 +71,15 @@ select exists (
 
 def states(session: ReadSession, names: Names) -> dict[int, bool]:
     """Return, by table oid, whether the fence trigger that stands there is enabled."""
-    return {row.relation: row.state != "D" for row in session.rows(TRIGGERS, [names.fence])}
+    rows = session.rows(TRIGGERS, [names.schema, names.fence])
+    return {row.relation: row.state != "D" for row in rows if row.ours}
+
+
+def in_the_way(session: ReadSession, names: Names) -> str:
+    """Name the tables with a trigger of the fence's name that is not ours, or return nothing."""
+    rows = session.rows(TRIGGERS, [names.schema, names.fence])
+    theirs = ", ".join(row.label for row in rows if not row.ours)
+    return f"the {session.side} has triggers {names.fence} that are not ours, on {theirs}" if theirs else ""
 
 
 def is_read_only(session: ReadSession) -> bool:

@@ -1,0 +1,377 @@
+"""Each check finds what it is there for, says how to fix it, and is silent once it is fixed."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from migrator.app import App
+from migrator.check import load_all
+from migrator.demo.host import spawn_options
+from migrator.demo.servers import EmbeddedServer
+from tests.fixtures.roles import ensure_roles
+from tests.fixtures.servers import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import LiteralString
+
+    from migrator.report import FindingReport
+    from tests.fixtures.project import Project
+
+Plan = "Callable[..., Findings]"
+
+
+class Findings:
+    """What a preflight of two databases finds, check by check."""
+
+    def __init__(self, found: tuple[FindingReport, ...]) -> None:
+        self.found = found
+
+    def of(self, check: str) -> list[tuple[str, str]]:
+        """Return severity and subject of each finding of a check."""
+        return [(f.severity, f.subject) for f in self.found if f.check == check]
+
+    def fixes(self, check: str) -> list[str]:
+        return [f.fix for f in self.found if f.check == check]
+
+    def text(self, check: str) -> str:
+        return "\n".join(f.message for f in self.found if f.check == check)
+
+
+@pytest.fixture
+def look(project: Callable[..., Project]) -> Callable[..., Findings]:
+    """A factory: ``look(source_url, destination_url, tables={…})`` runs every check before ``plan``."""
+
+    def plan(source: str, destination: str, **sections: Any) -> Findings:
+        path = project(source, destination, **sections).path
+        with App.open(path) as app:
+            return Findings(app.plan(dry_run=True).findings)
+
+    return plan
+
+
+def execute(url: str, *statements: str) -> None:
+    with connect(url) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_two_empty_databases_have_no_finding(
+    source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
+    assert look(source_database, destination_database).found == ()
+
+
+def test_every_check_has_a_manual_and_a_test() -> None:
+    with open(__file__, encoding="utf-8") as ourselves:
+        tests = ourselves.read()
+    for name, check in load_all().items():
+        assert "Why it matters" in check.manual, name
+        assert "How to fix" in check.manual, name
+        assert f'("{name}")' in tests, name
+
+
+def test_triggers_and_rules_that_fire_for_replicated_changes(
+    source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
+    execute(
+        source_database,
+        'create schema "S 1"',
+        'create table "S 1"."T""x" (id int primary key)',
+        "create function f() returns trigger language plpgsql as 'begin return new; end'",
+        'create trigger "a B" before insert on "S 1"."T""x" for each row execute function f()',
+        'alter table "S 1"."T""x" enable always trigger "a B"',
+        'create rule "r R" as on delete to "S 1"."T""x" do also notify deleted',
+        'alter table "S 1"."T""x" enable replica rule "r R"',
+    )
+    found = look(source_database, destination_database)
+    assert found.of("always_triggers") == [
+        ("block", '"S 1"."T""x"."a B"'),
+        ("block", '"S 1"."T""x"."r R"'),
+    ]
+    execute(source_database, *found.fixes("always_triggers"))
+    assert look(source_database, destination_database).of("always_triggers") == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ('create table "Some one\'s" (id int)', 'public."Some one\'s"'),
+        ("create schema theirs", "theirs"),
+        ("create type mood as enum ('sad')", "mood"),
+        ("create extension citext", "citext"),
+        ("create function f() returns int language sql as 'select 1'", "f()"),
+        ("alter default privileges grant select on tables to public", "default acl"),
+    ],
+)
+def test_a_destination_that_holds_something(
+    statement: str, named: str, source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
+    execute(destination_database, statement)
+    found = look(source_database, destination_database)
+    assert found.of("destination_empty") == [("block", "destination")]
+    assert named in found.text("destination_empty")
+
+
+def test_source_and_destination_in_one_cluster(
+    source_cluster: EmbeddedServer,
+    source_database: str,
+    destination_database: str,
+    new_database: Callable[..., str],
+    look: Callable[..., Findings],
+) -> None:
+    beside = new_database(source_cluster)
+    assert look(source_database, beside).of("different_clusters") == [("block", "destination")]
+    assert look(source_database, destination_database).of("different_clusters") == []
+
+
+def test_other_encodings_and_collations(
+    source_cluster: EmbeddedServer,
+    destination_cluster: EmbeddedServer,
+    source_database: str,
+    destination_database: str,
+    new_database: Callable[..., str],
+    look: Callable[..., Findings],
+) -> None:
+    latin = {"encoding": "LATIN1", "template": "template0", "locale": "C"}
+    old, new = new_database(source_cluster, **latin), new_database(destination_cluster, **latin)
+    worse = look(source_database, new)
+    assert ("block", "destination") in worse.of("encoding"), "UTF8 does not fit into LATIN1"
+    better = look(old, destination_database)
+    assert set(better.of("encoding")) == {("warn", "destination")}, "LATIN1 fits into UTF8"
+    assert look(old, new).of("encoding") == []
+
+
+def test_foreign_keys_to_tables_that_stay(
+    source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
+    execute(
+        source_database,
+        'create table "Big" (id int primary key)',
+        'create table little (id int primary key references "Big")',
+    )
+    found = look(source_database, destination_database, tables={"exclude": ["public.B*"]})
+    assert found.of("excluded_references") == [("block", "public.little")]
+    assert '"public.Big"' in found.fixes("excluded_references")[0]
+    both = {"exclude": ["public.B*", "public.little"]}
+    assert look(source_database, destination_database, tables=both).of("excluded_references") == []
+    assert look(source_database, destination_database).of("excluded_references") == []
+
+
+def test_large_objects(source_database: str, destination_database: str, look: Callable[..., Findings]) -> None:
+    execute(source_database, "select lo_create(0)", "select lo_create(4711)")
+    found = look(source_database, destination_database)
+    assert found.of("large_objects") == [("block", "large objects")]
+    assert "holds 2 large objects" in found.text("large_objects")
+    ignoring = {"large_objects": "ignore"}
+    assert look(source_database, destination_database, tables=ignoring).of("large_objects") == [
+        ("warn", "large objects")
+    ]
+    execute(source_database, "select lo_unlink(oid) from pg_largeobject_metadata")
+    assert look(source_database, destination_database).of("large_objects") == []
+
+
+def test_an_extension_that_the_destination_does_not_have(
+    source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
+    available: LiteralString = "select name from pg_available_extensions"
+    with connect(source_database) as source, connect(destination_database) as destination:
+        there = {name for (name,) in destination.execute(available)}
+        only = sorted({name for (name,) in source.execute(available)} - there)
+        for missing in only:
+            try:
+                source.execute(sql.SQL("create extension {}").format(sql.Identifier(missing)))
+            except psycopg.Error:
+                continue
+            break
+        else:
+            pytest.skip("every extension of the source's server is also on the destination's")
+    found = look(source_database, destination_database)
+    assert found.of("missing_extensions") == [("block", missing)]
+    execute(source_database, f"drop extension {missing}")
+    assert look(source_database, destination_database).of("missing_extensions") == []
+
+
+def test_a_role_that_the_destination_does_not_have(
+    source_cluster: EmbeddedServer,
+    source_database: str,
+    destination_database: str,
+    look: Callable[..., Findings],
+) -> None:
+    names = ('only "here"', "granted.only", "policy only", "default only", "setting only", "column only", "dba")
+    ensure_roles([source_cluster], *names)
+    database = source_database.rpartition("/")[2]
+    execute(
+        source_database,
+        'alter role "only ""here""" login createdb noinherit connection limit 3',
+        "create table t (id int primary key, n int)",
+        'alter table t owner to "only ""here"""',
+        'grant select on t to "granted.only"',
+        'grant update (n) on t to "column only"',
+        'create policy p on t to "policy only" using (true)',
+        'alter default privileges grant select on tables to "default only"',
+        f'alter role "setting only" in database {database} set work_mem = \'5MB\'',
+        f'grant connect on database {database} to "dba"',
+    )
+    found = look(source_database, destination_database)
+    assert found.of("missing_roles") == [("block", name) for name in sorted(names)]
+    fixes = dict(zip(sorted(names), found.fixes("missing_roles"), strict=True))
+    assert fixes['only "here"'] == 'create role "only ""here""" createdb login noinherit;'
+    assert fixes["dba"] == "create role dba;"
+    execute(destination_database, *fixes.values())
+    assert look(source_database, destination_database).of("missing_roles") == []
+
+
+def test_a_missing_role_stops_the_plan_with_the_sql_that_creates_it(
+    source_cluster: EmbeddedServer,
+    source_database: str,
+    destination_database: str,
+    project: Callable[..., Project],
+) -> None:
+    ensure_roles([source_cluster], "Nobody there")
+    execute(source_database, 'create schema s authorization "Nobody there"')
+    done = project(source_database, destination_database).run("plan", "--yes", check=False)
+    assert done.returncode == 4
+    said = done.stdout + done.stderr
+    assert said.count('create role "Nobody there";') == 1
+    assert "missing_roles" in said
+
+
+def test_a_prepared_transaction(
+    source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
+    execute(source_database, "create table t (id int primary key)")
+    with connect(source_database) as connection:
+        connection.execute("begin; insert into t values (1); prepare transaction 'it''s'")
+    found = look(source_database, destination_database)
+    execute(source_database, "rollback prepared 'it''s'")
+    assert found.of("prepared_transactions") == [("block", "it's")]
+    assert look(source_database, destination_database).of("prepared_transactions") == []
+
+
+def test_a_role_that_may_not(
+    source_cluster: EmbeddedServer,
+    destination_cluster: EmbeddedServer,
+    source_database: str,
+    destination_database: str,
+    look: Callable[..., Findings],
+) -> None:
+    ensure_roles([source_cluster, destination_cluster], "mere mortal")
+    for url in (source_database, destination_database):
+        execute(url, 'alter role "mere mortal" login nosuperuser')
+    urls = [url.replace("//postgres@", "//mere%20mortal@") for url in (source_database, destination_database)]
+    found = look(*urls)
+    assert found.of("privileges") == [("block", "destination"), ("block", "source")]
+    for url, fix in zip((destination_database, source_database), found.fixes("privileges"), strict=True):
+        execute(url, fix)
+    assert look(*urls).of("privileges") == []
+    for url in (source_database, destination_database):
+        execute(url, 'alter role "mere mortal" nosuperuser')
+
+
+def test_a_table_without_identity(
+    source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
+    execute(source_database, 'create table "No key" (id int)')
+    found = look(source_database, destination_database)
+    assert found.of("replica_identity") == [("block", 'public."No key"')]
+    execute(source_database, *found.fixes("replica_identity"))
+    assert look(source_database, destination_database).of("replica_identity") == []
+
+
+def test_a_destination_that_is_older_than_the_source(
+    source_cluster: EmbeddedServer,
+    destination_cluster: EmbeddedServer,
+    source_database: str,
+    destination_database: str,
+    look: Callable[..., Findings],
+) -> None:
+    assert look(source_database, destination_database).of("server_versions") == []
+    if source_cluster.major < destination_cluster.major:
+        turned = look(destination_database, source_database)
+        assert turned.of("server_versions") == [("block", "destination")]
+
+
+def test_unlogged_tables(source_database: str, destination_database: str, look: Callable[..., Findings]) -> None:
+    execute(source_database, 'create unlogged table "Un logged" (id int primary key)')
+    found = look(source_database, destination_database)
+    assert found.of("unlogged_tables") == [("block", 'public."Un logged"')]
+    skipping = {"unlogged": "skip"}
+    assert look(source_database, destination_database, tables=skipping).of("unlogged_tables") == [
+        ("warn", 'public."Un logged"')
+    ]
+    execute(source_database, *found.fixes("unlogged_tables"))
+    assert look(source_database, destination_database).of("unlogged_tables") == []
+
+
+@contextmanager
+def standby(server: EmbeddedServer) -> Iterator[None]:
+    """Run a stopped server as a standby that has no primary."""
+    (server.data / "standby.signal").touch()
+    with server.log.open("ab") as log:
+        process = subprocess.Popen(
+            [server.bin_dir / "postgres", "-D", server.data],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            **spawn_options(server.directory),
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(server.url("postgres")).close()
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, server.log_tail()
+                time.sleep(0.05)
+            else:
+                break
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_server_without_room_for_logical_replication_and_a_standby(
+    destination_cluster: EmbeddedServer,
+    source_database: str,
+    destination_database: str,
+    cluster_directory: Path,
+    look: Callable[..., Findings],
+) -> None:
+    poor = EmbeddedServer(
+        destination_cluster.bin_dir,
+        cluster_directory / "poor",
+        settings={
+            "fsync": "off",
+            "wal_level": "replica",
+            "max_wal_senders": "0",
+            "max_replication_slots": "0",
+            "max_active_replication_origins": "0",
+            "max_logical_replication_workers": "0",
+        },
+    )
+    with poor:
+        url = poor.url("postgres")
+        as_destination = look(source_database, url)
+        as_source = look(url, destination_database)
+    assert as_source.of("wal_level") == [("block", "source")]
+    assert as_destination.of("wal_level") == [("warn", "destination")]
+    assert as_source.of("free_slots") == [("block", "source")] * 2
+    assert "max_replication_slots" in as_source.text("free_slots")
+    assert "max_wal_senders" in as_source.text("free_slots")
+    assert "max_logical_replication_workers" in as_destination.text("free_slots")
+    assert "max_active_replication_origins" in as_destination.text("free_slots")
+    with standby(poor):
+        assert look(source_database, url).of("servers_are_primaries") == [("block", "destination")]
+        assert look(url, destination_database).of("servers_are_primaries") == [("block", "source")]
+    healthy = look(source_database, destination_database)
+    assert healthy.of("wal_level") + healthy.of("free_slots") + healthy.of("servers_are_primaries") == []

@@ -1,0 +1,229 @@
+"""What may import what, where foreign libraries may be used, and what every file must have.
+
+    cli → app → runner → (steps, checks, copy, switchover, routers, diff) → pg
+    runner → store        render ← events        store and pg know nothing of each other
+
+Everything is read from the source, imports for type checkers included.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+import migrator
+from migrator import check, step
+
+ROOT = Path(migrator.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+LONGEST = 300
+
+# The contracts and vocabulary that all layers speak; they do nothing by themselves.
+WORDS = {"errors", "events", "report", "config", "workflow", "__version__"}
+CONTRACTS = WORDS | {"context"}
+ENGINE = {"steps", "checks", "copy", "switchover", "routers", "fences", "diff"}
+
+# A part of migrator (a package, or a module beside them) → the other parts that it may import.
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "cli": WORDS | {"app", "render", "demo", "step", "check", "config_template", "pg"},
+    "app": CONTRACTS | {"runner", "connections", "observe", "plan", "check", "step", "store"}
+    | {"pg", "switchover"},
+    "plan": CONTRACTS | {"observe", "check", "step", "pg"},
+    "observe": CONTRACTS | {"connections", "store", "pg", "copy", "switchover"},
+    "runner": CONTRACTS | {"step", "store"},
+    "connections": CONTRACTS | {"pg", "store"},
+    "check": CONTRACTS | {"checks"},
+    "step": CONTRACTS,
+    "context": CONTRACTS | {"pg"},
+    "steps": CONTRACTS | {"step", "copy", "switchover", "routers", "fences", "pg"},
+    "checks": CONTRACTS | {"check", "pg"},
+    "copy": CONTRACTS | {"pg"},
+    "switchover": CONTRACTS | {"pg"},
+    "routers": CONTRACTS | {"pg"},
+    "fences": CONTRACTS | {"pg", "switchover"},
+    "diff": CONTRACTS | {"pg"},
+    "pg": {"errors", "config"},
+    "store": WORDS,
+    "render": {"events", "report", "workflow", "errors"},
+    "demo": WORDS | {"render"},
+    "report": set(),
+    "events": set(),
+    "errors": set(),
+    "workflow": {"errors"},
+    "config": {"errors", "pg", "config_convert"},
+    "config_convert": {"errors", "pg"},
+    "config_template": {"config"},
+}  # fmt: skip
+
+# What is narrower than its part: of all that pg is, these may use the module that hides passwords.
+ONLY_REDACT = {"cli", "config", "config_convert"}
+
+# A library → where it may be imported, as path prefixes below migrator/.
+AT_HOME: dict[str, tuple[str, ...]] = {
+    "psycopg": ("pg/", "demo/"),
+    "psycopg.sql": ("pg/", "steps/", "checks/", "copy/", "switchover/", "diff/", "demo/"),
+    "asyncpg": ("copy/",),
+    "sqlalchemy": ("store/",),
+    "alembic": ("store/",),
+    "transitions": ("workflow.py",),
+    "click": ("cli/",),
+    "rich": ("render/live.py",),
+    "subprocess": ("pg/tools.py", "routers/command.py", "demo/"),
+}
+# Each with its reason.
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("steps/create_subscription.py", "psycopg.conninfo"): "takes a conninfo apart, and connects nowhere",
+}
+
+NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
+STEP_HEADINGS = ("Changes", "Recognised by", "Locks and cost", "If it fails", "Undo")
+CHECK_HEADINGS = ("Why it matters", "How to fix")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the full name of everything that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def where(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+IMPORTS = {where(path): imports_of(path) for path in FILES}
+
+
+def ours(path: str) -> set[str]:
+    return {name for name in IMPORTS[path] if name.split(".")[0] == "migrator" and "." in name}
+
+
+def at_home(name: str, path: str) -> bool:
+    """Return whether a file may import a name of a library; the longest known prefix decides."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        places = AT_HOME.get(".".join(parts[:length]))
+        if places is not None:
+            return path.startswith(places)
+    return True
+
+
+def test_every_part_of_migrator_has_its_place_in_the_order() -> None:
+    parts = {part_of(path) for path in FILES}
+    assert parts <= set(MAY_IMPORT), "say here what the new part may import"
+    assert set(MAY_IMPORT) <= parts, "gone from migrator, and still in the table"
+
+
+def test_imports_go_one_way_only() -> None:
+    wrong = [
+        f"{path} imports {name}"
+        for path in IMPORTS
+        for part in [part_of(ROOT / path)]
+        for name in sorted(ours(path))
+        if name.split(".")[1] not in MAY_IMPORT[part] | {part}
+    ]
+    assert wrong == []
+
+
+def test_the_table_has_no_way_round_in_a_circle_but_those_of_the_contracts() -> None:
+    # A contract names, for type checkers, what it gives; what it gives may name the contract.
+    known = {frozenset(pair) for pair in [("config", "pg"), ("check", "checks")]}
+    circles = {
+        frozenset((one, other))
+        for one, other in itertools.combinations(MAY_IMPORT, 2)
+        if other in MAY_IMPORT[one] and one in MAY_IMPORT[other]
+    }
+    assert circles == known
+
+
+def test_the_engine_knows_neither_the_store_nor_the_runner_nor_the_command_line() -> None:
+    for part in ENGINE | {"pg"}:
+        assert not MAY_IMPORT[part] & {"store", "runner", "app", "connections", "cli", "render"}
+    assert "pg" not in MAY_IMPORT["store"]
+    assert "store" not in MAY_IMPORT["pg"]
+    assert [part for part, may in MAY_IMPORT.items() if "cli" in may] == ["__main__"]
+
+
+def test_steps_do_not_import_one_another_and_checks_neither() -> None:
+    for kind in ("steps", "checks"):
+        wrong = [
+            f"{path} imports {name}"
+            for path in IMPORTS
+            if path.startswith(f"{kind}/")
+            for name in ours(path)
+            if name.startswith(f"migrator.{kind}.")
+        ]
+        assert wrong == []
+
+
+def test_who_only_hides_passwords_uses_nothing_else_of_postgresql() -> None:
+    wrong = [
+        f"{path} imports {name}"
+        for path in IMPORTS
+        if part_of(ROOT / path) in ONLY_REDACT
+        for name in ours(path)
+        if name.startswith("migrator.pg.") and not name.startswith("migrator.pg.redact.")
+    ]
+    assert wrong == []
+
+
+def test_every_library_stays_where_it_belongs() -> None:
+    wrong = [
+        f"{path} imports {name}"
+        for path, names in IMPORTS.items()
+        for name in sorted(names)
+        if not at_home(name, path) and not excepted(path, name)
+    ]
+    assert wrong == []
+
+
+def excepted(path: str, name: str) -> bool:
+    return any(path == where_ and name.startswith(f"{what}.") for where_, what in EXCEPTIONS)
+
+
+def test_every_exception_is_still_needed() -> None:
+    for path, what in EXCEPTIONS:
+        assert any(name.startswith(f"{what}.") for name in IMPORTS[path]), f"{path}: {what}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=where)
+def test_a_file_says_in_its_name_what_it_is_for_and_is_not_too_long(path: Path) -> None:
+    assert not {path.stem, *path.relative_to(ROOT).parent.parts} & NAMES_THAT_SAY_NOTHING
+    lines = path.read_text(encoding="utf-8").count("\n")
+    assert lines <= LONGEST, f"{lines} lines; a file above {LONGEST} does two things"
+
+
+@pytest.mark.parametrize("name", sorted(step.load_all()))
+def test_the_docstring_of_a_step_is_its_manual(name: str) -> None:
+    manual = type(step.load_step(name)).__doc__ or ""
+    assert headings(manual, STEP_HEADINGS) == list(STEP_HEADINGS)
+
+
+@pytest.mark.parametrize("name", sorted(check.load_all()))
+def test_the_docstring_of_a_check_is_its_manual(name: str) -> None:
+    assert headings(check.load_all()[name].manual, CHECK_HEADINGS) == list(CHECK_HEADINGS)
+
+
+def headings(manual: str, wanted: tuple[str, ...]) -> list[str]:
+    """Return the headings of a manual that have something to say, in their order."""
+    return re.findall(rf"^\s*({'|'.join(wanted)}):\s+\S", manual, re.MULTILINE)
+
+
+def test_every_step_and_check_file_is_part_of_the_workflow() -> None:
+    assert {path.stem for path in (ROOT / "steps").glob("[!_]*.py")} == set(step.load_all())
+    assert {path.stem for path in (ROOT / "checks").glob("[!_]*.py")} == set(check.load_all())
