@@ -6,9 +6,11 @@ codes is made of the errors' own words. ``tests/test_docs.py`` fails when a file
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
+import migrator.cli.main  # the errors of the command line are among those listed
 from migrator import errors
 from migrator.check import load_all
 from migrator.cli.explain import STATE_MANUALS
@@ -20,6 +22,8 @@ NOTICE = "<!-- Written by docs/generate.py. -->"
 
 STEP_HEADINGS = ("Changes", "Recognised by", "Locks and cost", "If it fails", "Undo")
 CHECK_HEADINGS = ("Why it matters", "How to fix")
+
+LISTED = (errors.__name__, migrator.cli.main.__name__)
 
 # What no class of errors stands for.
 DONE = "Done; for `status`, `plan --dry-run` and their like: the answer was given."
@@ -61,7 +65,8 @@ def exit_codes_table() -> str:
     rows = [f"| 0 | {DONE} | |", f"| 1 | {BUG} | `Bug` |"]
     for kind in sorted(errors.MigratorError.__subclasses__(), key=lambda kind: kind.exit_code):
         if kind.__module__ == errors.__name__:
-            names = ", ".join(f"`{one.__name__}`" for one in [*kind.__subclasses__()] or [kind])
+            kinds = [one for one in kind.__subclasses__() if one.__module__ in LISTED] or [kind]
+            names = ", ".join(f"`{one.__name__}`" for one in kinds)
             rows.append(f"| {kind.exit_code} | {said(kind)} | {names} |")
     rows.append(f"| 130 | {INTERRUPTED} | `Interrupted` |")
     return "\n".join(["| code | what it means | `error` in the JSON |", "|---|---|---|", *rows])
@@ -103,14 +108,18 @@ def checks_page() -> str:
     ]
     for check in load_all().values():
         before = ", ".join(f"`{name}`" for name in check.before)
-        lines += ["", f"## {check.name}", "", *manual(check.manual, CHECK_HEADINGS), f"- **Before:** {before}"]
+        lines += [
+            "",
+            f"## {check.name}",
+            "",
+            *manual(check.manual, CHECK_HEADINGS),
+            f"- **Before:** {before}",
+        ]
     return "\n".join(lines) + "\n"
 
 
 def docstring(step: Step) -> str:
     """Return a step's manual."""
-    import inspect
-
     return inspect.getdoc(type(step)) or ""
 
 

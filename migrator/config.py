@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from migrator.config_convert import Duration, Size, convert, show
 from migrator.errors import ConfigError
+from migrator.pg.conninfo import flaw
 from migrator.pg.redact import redact
 
 if TYPE_CHECKING:
@@ -224,7 +225,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _unusable(config: Config) -> Iterator[str]:
-    """Yield what is wrong between values that are each accepted."""
+    """Yield what is wrong with values that are each of the right form."""
+    for key, conninfo in (
+        ("source.url", config.source.url),
+        ("destination.url", config.destination.url),
+        ("replication.source_conninfo", config.replication.source_conninfo),
+        ("replication.destination_conninfo", config.replication.destination_conninfo),
+    ):
+        if wrong := flaw(conninfo):
+            yield (
+                f"{key} cannot be used: {wrong}; accepted is what libpq reads, with the signs @ : / ? # % "
+                "and blanks of a password written %40 %3A %2F %3F %23 %25 %20 in a url, in quotes elsewhere"
+            )
     if config.source.url.strip() == config.destination.url.strip():
         yield (
             f"destination.url is {show(config.destination.url)}, the same as source.url; "

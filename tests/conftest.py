@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--source-major", type=int, default=17, help="major version of the source")
     group.addoption("--all-faults", action="store_true", help="interrupt steps at every point")
     group.addoption("--destination-major", type=int, default=18, help="… of the destination")
+    group.addoption("--packaging", action="store_true", help="install the wheel elsewhere and try it")
     group.addoption("--kills", type=int, default=15, help="how often tests/test_kill.py kills a run")
 
 

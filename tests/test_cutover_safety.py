@@ -158,7 +158,7 @@ class Events:
 def ready(
     project: Callable[..., Project], source_database: str, destination_database: str, tmp_path: Path
 ) -> Callable[..., Cutover]:
-    """A factory: ``ready(attempts=…, …)`` gives a migration in ``seq_synced``; options are ``[cutover]``'s."""
+    """A factory: ``ready(attempts=…)`` gives a migration in ``seq_synced``; options are ``[cutover]``'s."""
 
     def create(**options: Any) -> Cutover:
         small.load(source_database, rows=100)

@@ -103,7 +103,11 @@ def test_the_second_operator_is_told_who_works_and_since_when_and_writes_nothing
     assert error["operator"] == getpass.getuser()
     assert error["since"][:19].replace("T", " ") in error["message"]
     assert error["since"][:19] in {str(value).replace(" ", "T")[:19] for value in lease}
-    for said in (f"{getpass.getuser()}@{socket.gethostname()}", f"pid {first.pid}", "advance --to replicating"):
+    for said in (
+        f"{getpass.getuser()}@{socket.gethostname()}",
+        f"pid {first.pid}",
+        "advance --to replicating",
+    ):
         assert said in error["message"]
     assert first.poll() is None
     open_transaction.rollback()

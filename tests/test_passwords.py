@@ -122,12 +122,15 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "an at in the password": {"destination": {"url": URL.replace(SECRET, f"a@{SECRET}")}},
     "a port that is none": {"destination": {"url": URL.replace(str(PORT), "port")}},
     "an option that is none": {"destination": {"url": f"{URL}?sslpassword={SECRET}&colour=blue"}},
+    "a question mark in the password": {"destination": {"url": URL.replace(SECRET, f"a?{SECRET}")}},
     "a bracket": {"destination": {"url": URL.replace("127", "[127")}},
     "a password in two words": {"destination": {"url": f"host=127.0.0.1 password=one {SECRET}"}},
     "a quote that does not end": {"destination": {"url": f"host=127.0.0.1 password='{SECRET}"}},
     "no url": {"destination": {"url": f"x:{SECRET}@127.0.0.1"}},
     "a key that is none": {"destination": {"url": URL, "pasword": SECRET}},
     "the same url": {"source": {"url": URL}, "destination": {"url": URL}},
+    "a stream's two words": {"replication": {"source_conninfo": f"host=127.0.0.1 password=one {SECRET}"}},
+    "a stream's escape": {"replication": {"source_conninfo": URL.replace(SECRET, f"{SECRET}%zz")}},
     "a store that is not there": {"state": {"url": URL}},
     "a store that is none": {"state": {"url": f"mysql://me:{SECRET}@127.0.0.1/x"}},
 }
@@ -148,25 +151,16 @@ def test_a_mistake_is_told_without_the_password(
     assert leaks.seen == set()
 
 
-@pytest.mark.parametrize(
-    "conninfo",
-    [
-        f"host=127.0.0.1 port={PORT} user=postgres password={SECRET}",
-        f"host=127.0.0.1 password=one {SECRET}",
-        f"postgresql://postgres:{SECRET}%zz@127.0.0.1/x",
-    ],
-    ids=["nobody listens", "a password in two words", "an escape that is none"],
-)
 def test_a_stream_that_cannot_connect_is_told_without_the_password(
-    project: Callable[..., Project], source_database: str, destination_database: str, conninfo: str
+    project: Callable[..., Project], source_database: str, destination_database: str
 ) -> None:
     small.load(source_database, rows=100)
+    conninfo = f"host=127.0.0.1 port={PORT} user=postgres password={SECRET}"
     made = project(source_database, destination_database, replication={"source_conninfo": conninfo})
     leaks = Leaks()
     leaks.run(made, "plan", "--yes")
     done = leaks.run(made, "-v", "--yes", "advance", "--to", "replicating", check=False)
-    assert done.returncode in (2, 5), done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 5, done.stderr
     for command in ("status", "history"):
         leaks.run(made, "--json", command)
     assert leaks.seen == set()

@@ -30,9 +30,15 @@ select 'max_logical_replication_workers' as setting,
        current_setting('max_logical_replication_workers')::int - count(pid) as free
 from pg_catalog.pg_stat_subscription
 union all
-select 'max_replication_slots',
-       current_setting('max_replication_slots')::int - count(*)
-from pg_catalog.pg_replication_origin
+select l.name,
+       l.setting::int - (select count(*) from pg_catalog.pg_replication_origin)
+from pg_catalog.pg_settings l
+where l.name = (
+    -- Since 18 origins have a limit of their own.
+    select min(name)
+    from pg_catalog.pg_settings
+    where name in ('max_active_replication_origins', 'max_replication_slots')
+)
 """
 # The slot and the connection that exports its snapshot; the apply worker and its origin.
 WANTED = 1

@@ -43,7 +43,7 @@ def _declare(envvar: str | None) -> tuple[Callable[[Any], Any], ...]:
             envvar=envvar,
             help="Configuration file (default: migrator.toml, or MIGRATOR_CONFIG).",
         ),
-        click.option("--migration", metavar="NAME", help="The migration that must be meant."),
+        click.option("--migration", metavar="NAME", help="Refuse any other migration than this."),
         click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object."),
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("-v", "--verbose", is_flag=True, help="Tell more."),

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from migrator.pg.session import ReadSession, WriteSession
 
 TRY_LOCK = "select pg_catalog.pg_try_advisory_lock(%s)"
+# Seconds in which the lock of a command that has just ended, or was just killed, is surely released:
+# its server process notices a little later than its owner is gone.
+GRACE = 2.0
 
 LOCK_HOLDER = """
 select a.pid, a.backend_start, a.client_addr::text as client, a.usename as role
@@ -82,7 +85,12 @@ def hold_lock(session: ReadSession, names: Names) -> None:
     It vanishes with its owner (documentation 13.3.5), so a killed run leaves none. Raises LeaseHeld
     saying which backend has it, from where, since when.
     """
-    if session.value(TRY_LOCK, [names.lock_key]):
+    deadline = time.monotonic() + GRACE
+    while not session.value(TRY_LOCK, [names.lock_key]):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    else:
         return
     holder = session.row(LOCK_HOLDER, [names.lock_key])
     who = (

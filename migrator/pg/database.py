@@ -28,12 +28,13 @@ where d.datname = current_database()
 DATABASE_GRANTS = """
 select case when a.grantee = 0 then '' else pg_catalog.pg_get_userbyid(a.grantee)::text end as grantee,
        a.privilege_type as privilege,
-       a.is_grantable as grantable
+       a.is_grantable as grantable,
+       pg_catalog.pg_get_userbyid(a.grantor)::text as grantor
 from pg_catalog.pg_database d
 cross join lateral pg_catalog.aclexplode(
     coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a
 where d.datname = current_database()
-order by 1, 2
+order by 1, 2, 4
 """
 
 PUBLIC_SCHEMA = """
@@ -46,12 +47,13 @@ where n.nspname = 'public'
 PUBLIC_SCHEMA_GRANTS = """
 select case when a.grantee = 0 then '' else pg_catalog.pg_get_userbyid(a.grantee)::text end as grantee,
        a.privilege_type as privilege,
-       a.is_grantable as grantable
+       a.is_grantable as grantable,
+       pg_catalog.pg_get_userbyid(a.grantor)::text as grantor
 from pg_catalog.pg_namespace n
 cross join lateral pg_catalog.aclexplode(
     coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a
 where n.nspname = 'public'
-order by 1, 2
+order by 1, 2, 4
 """
 
 SETTINGS = """
@@ -88,6 +90,7 @@ class Grant(NamedTuple):
     grantee: str
     privilege: str
     grantable: bool
+    grantor: str
 
 
 class Setting(NamedTuple):
@@ -129,8 +132,21 @@ def public_schema_properties(session: ReadSession) -> Properties | None:
     return Properties(owner=row.owner, comment=row.comment, grants=grants)
 
 
+def _in_order(wanted: Properties) -> Iterator[Grant]:
+    """Yield the grants, each after the one that gave its grantor the right to grant."""
+    may_grant, left = {wanted.owner}, list(wanted.grants)
+    while left:
+        ready = [g for g in left if g.grantor in may_grant] or left
+        yield from ready
+        may_grant |= {g.grantee for g in ready if g.grantable}
+        left = [g for g in left if g not in ready]
+
+
 def changes(kind: str, name: str, now: Properties, wanted: Properties) -> Iterator[sql.Composed]:
-    """Yield the statements that turn ``now`` into ``wanted``; ``kind`` is database or schema."""
+    """Yield the statements that turn ``now`` into ``wanted``; ``kind`` is database or schema.
+
+    They belong into one transaction: each grant is made as the role that made it.
+    """
     thing = sql.SQL(f"{kind} {{}}").format(sql.Identifier(name))
     if now.owner != wanted.owner:
         yield sql.SQL("alter {} owner to {}").format(thing, sql.Identifier(wanted.owner))
@@ -138,14 +154,16 @@ def changes(kind: str, name: str, now: Properties, wanted: Properties) -> Iterat
         yield sql.SQL("comment on {} is {}").format(thing, wanted.comment)
     if now.grants != wanted.grants:
         for grantee in sorted({g.grantee for g in now.grants} | {""}):
-            yield sql.SQL("revoke all on {} from {}").format(thing, _role(grantee))
-        for grant in wanted.grants:
+            yield sql.SQL("revoke all on {} from {} cascade").format(thing, _role(grantee))
+        for grant in _in_order(wanted):
+            yield sql.SQL("set local role {}").format(sql.Identifier(grant.grantor))
             yield sql.SQL("grant {} on {} to {}{}").format(
                 sql.SQL(grant.privilege),
                 thing,
                 _role(grant.grantee),
                 sql.SQL(" with grant option" if grant.grantable else ""),
             )
+        yield sql.SQL("set local role none").format()
     if kind != "database":
         return
     if now.connection_limit != wanted.connection_limit:
@@ -182,8 +200,8 @@ def _value(name: str, value: str) -> sql.Composable:
     if name.lower() not in LISTS_OF_NAMES:
         return sql.Literal(value)
     elements = [
-        quoted.replace('""', '"') if quoted or not plain else plain
-        for quoted, plain in ELEMENT.findall(value)
-        if quoted or plain
+        match[2] if match[1] is None else match[1].replace('""', '"')
+        for match in ELEMENT.finditer(value)
+        if match[1] is not None or match[2]
     ]
     return sql.SQL(", ").join(sql.Literal(e) for e in elements) if elements else sql.SQL("''")

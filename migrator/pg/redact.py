@@ -9,6 +9,8 @@ HIDDEN = "***"
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # postgresql://user:secret@host — the last @ before a slash, blank or quote ends the password
     (re.compile(r"(\w+://[^\s:/?#@\[\]]*):[^\s/'\"]*@"), rf"\1:{HIDDEN}@"),
+    # the same without its beginning: user:secret@host
+    (re.compile(r"(?<![\w/])([\w.~%-]+):[^\s/:'\"]+@(?=[\w\[])"), rf"\1:{HIDDEN}@"),
     # query parameters: ?password=secret
     (re.compile(r"([?&](?:ssl)?password=)[^\s&'\"]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     # conninfo: password='se\'cret', the same inside an SQL literal, password=secret up to the next blank

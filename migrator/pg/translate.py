@@ -57,9 +57,9 @@ def translated(side: str, sqlstate: str, text: str, detail: str = "") -> Migrato
 
 def unreachable(error: psycopg.Error, side: str, where: str) -> Unreachable:
     """Return our error for a server that did not let us in."""
-    reason = " ".join(redact(str(error)).split())
+    reason = " ".join(redact(str(error)).removeprefix("connection failed: ").split())
     return Unreachable(
         f"the {side} ({where}) cannot be reached: {reason}",
-        hint=f"psql '{where}' must work from here; then run the same command again",
+        hint=f"psql must connect from here with {side}.url; then run the same command again",
         side=side,
     )

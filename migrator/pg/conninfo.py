@@ -1,0 +1,28 @@
+"""Say what is wrong with a conninfo without repeating any of it: what libpq stumbles over may be a
+piece of a password.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+# Where libpq's complaint begins to quote what it was given, rather than a sign that it misses.
+_QUOTED = re.compile(r'(?: after| option|:)? "(?!=|\])')
+_URL = re.compile(r"postgres(?:ql)?://(?P<authority>[^/?]*)(?P<path>[^?]*)")
+
+
+def flaw(conninfo: str) -> str:
+    """Return why libpq cannot read a conninfo, or surely takes it amiss; nothing for a usable one."""
+    try:
+        conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError as error:
+        return _QUOTED.split(str(error))[0].strip()
+    url = _URL.match(conninfo)
+    if url is not None:
+        signs = url["authority"].count("@")
+        if signs > 1 or (signs == 0 and "@" in url["path"]):
+            return "a sign of the user or password ends it early"
+    return ""
