@@ -25,6 +25,8 @@ from migrator.observe import (
     transition_reports,
 )
 from migrator.pg.catalog import wanted_tables
+from migrator.pg.names import Names
+from migrator.pg.registry import Registry
 from migrator.report import (
     AdvanceReport,
     AttemptReport,
@@ -103,6 +105,7 @@ class App:
                 state=record.state.value,
             )
         with reading(self.config, record, self.emit) as ctx:
+            self._refuse_other_servers(ctx, record)
             findings = run_checks(ctx, "plan")
             if not dry_run:
                 plan.refuse_blocked(findings)
@@ -244,6 +247,16 @@ class App:
             self.emit(event)
 
         return emit
+
+    def _refuse_other_servers(self, ctx: ReadContext, record: MigrationRecord | None) -> None:
+        # What was begun with other databases is to be undone before they are forgotten.
+        if record is None or record.key == ctx.names.key:
+            return
+        if Registry(ctx.source, Names(record.name, record.key)).is_ours():
+            raise MigrationExists(
+                f"refused: migration {self.name!r} was begun between other databases",
+                hint="name those again and migrator rollback-to planned, or give this one another name",
+            )
 
     def _half_done_for_good(self, ctx: ReadContext, transition: Transition) -> bool:
         # After the point of no return checks cannot stop anything any more; only forward is safe.

@@ -13,6 +13,7 @@ from migrator.pg.server import Server
 from migrator.pg.session import ReadSession, WriteSession
 from migrator.store.journal import Journal, MigrationRecord, Pin
 from migrator.store.lease import Holder
+from migrator.switchover.procedure import cutover_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,7 +114,10 @@ def writing(
 
         def read(side: str) -> ReadSession:
             # Under the observer's name until the lock is ours: whoever has it may be ending orphans.
-            return stack.enter_context(ReadSession.open(urls[side], side=side, application=names.observer))
+            session = ReadSession.open(
+                urls[side], side=side, application=names.observer, lock_timeout=OBSERVER_TIMEOUT
+            )
+            return stack.enter_context(session)
 
         def write(side: str) -> WriteSession:
             return stack.enter_context(
@@ -130,7 +134,8 @@ def writing(
             config=config,
             emit=emit,
         )
-        require_pinned(record, seen, timeline=timeline)
+        # After the cutover is committed only forward is safe, and a failover may have happened since.
+        require_pinned(record, seen, timeline=timeline and cutover_record(seen) is None)
         for session in (source, destination):
             _lock(session, names, journal, record)
             session.execute("select set_config('application_name', %s, false)", [names.application])

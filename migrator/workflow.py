@@ -178,8 +178,8 @@ class Lifecycle:
     def path_back_to(self, target: State) -> tuple[Transition, ...]:
         """Return the transitions to undo, last first, to be back in ``target``.
 
-        Includes the transition that leaves the current state, because it may be half done: so
-        ``rollback-to`` the current state undoes what a failed ``advance`` left behind.
+        Goes back from the cutover whatever the state is, because only the servers know what is half
+        done (a failed ``advance``, or a store that was lost): undoing what is absent is nothing.
         Raises OutOfOrder when ``target`` is ahead, or from the terminal state.
         """
         here = STATES.index(State(self.state))
@@ -188,7 +188,8 @@ class Lifecycle:
             raise self._out_of_order(f"and {target} is ahead, not behind")
         if State(self.state) is State.CLEANED:
             raise self._out_of_order("and there is no way back from it")
-        return tuple(reversed(TRANSITIONS[there : here + 1]))
+        last = next(i for i, t in enumerate(TRANSITIONS) if t.target is State.CUTOVER)
+        return tuple(reversed(TRANSITIONS[there : last + 1]))
 
     def _out_of_order(self, why: str) -> OutOfOrder:
         following = self.next()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -20,13 +21,10 @@ from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from typing import LiteralString
 
     from migrator.report import FindingReport
     from tests.fixtures.project import Project
-
-Plan = "Callable[..., Findings]"
 
 
 class Findings:
@@ -71,8 +69,7 @@ def test_two_empty_databases_have_no_finding(
 
 
 def test_every_check_has_a_manual_and_a_test() -> None:
-    with open(__file__, encoding="utf-8") as ourselves:
-        tests = ourselves.read()
+    tests = Path(__file__).read_text(encoding="utf-8")
     for name, check in load_all().items():
         assert "Why it matters" in check.manual, name
         assert "How to fix" in check.manual, name
@@ -166,7 +163,9 @@ def test_foreign_keys_to_tables_that_stay(
     assert look(source_database, destination_database).of("excluded_references") == []
 
 
-def test_large_objects(source_database: str, destination_database: str, look: Callable[..., Findings]) -> None:
+def test_large_objects(
+    source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
     execute(source_database, "select lo_create(0)", "select lo_create(4711)")
     found = look(source_database, destination_database)
     assert found.of("large_objects") == [("block", "large objects")]
@@ -206,7 +205,8 @@ def test_a_role_that_the_destination_does_not_have(
     destination_database: str,
     look: Callable[..., Findings],
 ) -> None:
-    names = ('only "here"', "granted.only", "policy only", "default only", "setting only", "column only", "dba")
+    kinds = ("column only", "default only", "granted.only", "policy only", "setting only")
+    names = ('only "here"', "dba", *kinds)
     ensure_roles([source_cluster], *names)
     database = source_database.rpartition("/")[2]
     execute(
@@ -218,7 +218,7 @@ def test_a_role_that_the_destination_does_not_have(
         'grant update (n) on t to "column only"',
         'create policy p on t to "policy only" using (true)',
         'alter default privileges grant select on tables to "default only"',
-        f'alter role "setting only" in database {database} set work_mem = \'5MB\'',
+        f"alter role \"setting only\" in database {database} set work_mem = '5MB'",
         f'grant connect on database {database} to "dba"',
     )
     found = look(source_database, destination_database)
@@ -300,7 +300,9 @@ def test_a_destination_that_is_older_than_the_source(
         assert turned.of("server_versions") == [("block", "destination")]
 
 
-def test_unlogged_tables(source_database: str, destination_database: str, look: Callable[..., Findings]) -> None:
+def test_unlogged_tables(
+    source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
     execute(source_database, 'create unlogged table "Un logged" (id int primary key)')
     found = look(source_database, destination_database)
     assert found.of("unlogged_tables") == [("block", 'public."Un logged"')]

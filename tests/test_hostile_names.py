@@ -18,31 +18,23 @@ if TYPE_CHECKING:
     from tests.fixtures.project import Project
 
 NAMES = {
-    "double quotes": 'a"b""c"',
-    "single quotes": "it's''",
-    "dots": "a.b..c",
-    "spaces": "  two  words ",
+    "quotes, dots, spaces": """ it's ''"a".b""c"..  d """,
     "upper case": "CamelCase",
     "newline": "one\ntwo\n--\n-- TOC entry 1 (class 0 OID 0)\n",
-    "tab and backslash": "tab\tback\\slash\\n",
-    "percent": "100% %s %(x)s %%",
-    "braces": "{} {0} {name} {{",
-    "injection": "x\"; drop table t;-- ';--",
-    "dollars": "$1 $$ $body$",
+    "tab and backslash": "tab\tback\\slash\\n\r",
+    "templates": "100% %s %(x)s %% {} {0} {name} {{",
+    "injection": "x\"; drop table t;-- ';-- /* $1 $$ $body$",
     "longest": "sixty-three" + "x" * 52,
     "longest in bytes": "ü" * 31 + "x",
-    "emoji": "🐘 naïve 数据",
+    "foreign": "🐘 naïve 数据",
     "reserved": "select",
-    "digits": "1st",
-    "patterns": "*?[a-z].*",
-    "equals": "a=b,c=d /* */",
+    "digits, patterns, lists": "1st *?[a-z].* a=b,c=d",
 }
 
 # The source's database, migration and roles, and the destination's database.
 DATABASES = {
-    "quotes, dots, templates": ("it's \"a\".b %s {} {0} $1", " 'x' \"y\" %(x)s "),
-    "control characters": ("one\ntwo\tthree\\", "back\\slash\r\n"),
-    "urls": ("a/b?c=d&e=f#g@h:1", "postgresql://x=y"),
+    "quotes, templates, urls": ('it\'s "a".b %s {} $1 ?c=d&e=f#g@h:1/', " 'x' \"y\" %(x)s "),
+    "control characters": ("one\ntwo\tthree\\", "postgresql://back\\slash\r\n"),
     "longest and foreign": ("x" * 63, "🐘 数据 select"),
 }
 
@@ -122,9 +114,7 @@ def filled(text: str, name: str) -> sql.Composed:
         # At most 63 bytes: a capital takes the place of the last character.
         return sql.Identifier(name[:-1] + kind.upper())
 
-    sequence, table = (
-        f"{sql.Identifier(name).as_string()}.{called(kind).as_string()}" for kind in "qt"
-    )
+    sequence, table = (f"{sql.Identifier(name).as_string()}.{called(kind).as_string()}" for kind in "qt")
     literals = text.replace("'{n}.{q}'", "{sequence}").replace("'{n}.{t}'", "{table}")
     return sql.SQL(literals).format(
         n=sql.Identifier(name),

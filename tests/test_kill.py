@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_PAUSE = 5.0
 KILLS_PER_MIGRATION = 20
+BEFORE = "before the first step"
 STEPS = [(t.name, step) for t in TRANSITIONS for step in t.steps]
 
 
@@ -122,7 +124,7 @@ def place(lines: list[str]) -> str:
             event = json.loads(line)
             if step := event.get("step"):
                 return next(f"{transition}/{name}" for transition, name in STEPS if name == step)
-    return "before the first step"
+    return BEFORE
 
 
 def moments(number: int, count: int, dice: random.Random) -> list[str]:
@@ -159,12 +161,15 @@ def road(
 
 
 @pytest.fixture(scope="module")
-def tally() -> Iterator[Tally]:
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     made = Tally()
     yield made
-    print(f"\n{made.hits.total()} kills:")
-    for name in ("before the first step", *(f"{t}/{s}" for t, s in STEPS)):
-        print(f"  {name:40} {made.hits[name]}")
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    terminal.write_line(f"\n{made.hits.total()} kills, before the first step {made.hits[BEFORE]}")
+    for t in TRANSITIONS:
+        hits = {step: made.hits[f"{t.name}/{step}"] for step in t.steps}
+        each = ", ".join(f"{step} {count}" for step, count in hits.items())
+        terminal.write_line(f"  {t.name} {sum(hits.values())}: {each}")
 
 
 def test_how_long_each_step_takes_undisturbed(road: Road, tally: Tally) -> None:
@@ -185,7 +190,7 @@ def test_a_killed_run_is_resumed_and_nothing_is_lost(
     road: Road, tally: Tally, source_cluster: EmbeddedServer, number: int, kills: int
 ) -> None:
     seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    sys.stdout.write(f"seed {seed}\n")
     dice = random.Random(seed)
     with Writer(
         road.route, small.trade_on(source_cluster.port), sessions=4, per_second=200, seed=seed

@@ -95,7 +95,9 @@ def test_tables_without_a_usable_identity_block_the_plan_and_their_fixes_carry_t
 
     moved.run("advance", "--to", "replicating", "--yes")
     for table in expected:
-        execute(source_database, f"update {table} set v = 'z' where id = 1", f"delete from {table} where id = 2")
+        execute(
+            source_database, f"update {table} set v = 'z' where id = 1", f"delete from {table} where id = 2"
+        )
     moved.run("advance", "--to", "cutover", "--yes")
     assert compare(source_database, destination_database) == []
 

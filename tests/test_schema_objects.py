@@ -65,9 +65,12 @@ create domain h.small as h.positive not null constraint below check (value < 100
 create domain h.words as text[] check (cardinality(value) < 10);
 create domain h.late as text;
 alter domain h.late add constraint known check (value <> 'x') not valid;
-create type h.floatrange as range (subtype = float8, subtype_diff = float8mi, multirange_type_name = h.floats);
-create function h.near(h.money, h.money) returns bool language sql immutable as 'select $1.amount = $2.amount';
-create operator h.~=~ (leftarg = h.money, rightarg = h.money, function = h.near, commutator = operator(h.~=~));
+create type h.floatrange as range (
+    subtype = float8, subtype_diff = float8mi, multirange_type_name = h.floats);
+create function h.near(h.money, h.money) returns bool language sql immutable
+    as 'select $1.amount = $2.amount';
+create operator h.~=~ (
+    leftarg = h.money, rightarg = h.money, function = h.near, commutator = operator(h.~=~));
 create operator family h.orders using btree;
 create function h.backwards(int, int) returns int language sql immutable as 'select btint4cmp($2, $1)';
 create operator class h.descending for type int using btree family h.orders as
@@ -196,7 +199,8 @@ create index orders_alone on only h.orders (region);
 create table h.hashed (id int primary key, v text) partition by hash (id);
 create table h.hashed_0 partition of h.hashed for values with (modulus 2, remainder 0);
 create table h.hashed_1 partition of h.hashed for values with (modulus 2, remainder 1);
-create table h.line (id int primary key, order_id bigint, at date, region text, hashed int references h.hashed,
+create table h.line (id int primary key, order_id bigint, at date, region text,
+    hashed int references h.hashed,
     foreign key (order_id, at, region) references h.orders on update cascade);
 create table h.pointing (id int, h int references h.hashed, primary key (id)) partition by range (id);
 create table h.pointing_low partition of h.pointing for values from (minvalue) to (100);
@@ -216,8 +220,10 @@ create view h.sorted with (security_barrier) as select label from h.gen order by
 create view h.keyed as select id, n, label, count(*) as times from h.gen group by id;
 create view h.on_keyed as select id, times from h.keyed where n > 3;
 create view h.checked as select * from h.parent where id < 1000 with cascaded check option;
-create view h.steps as with recursive s (n) as (values (1) union all select n + 1 from s where n < 5) select n from s;
-create materialized view h.counts with (fillfactor = 80) as select mood, count(*) as times from h.gen group by mood;
+create view h.steps as
+    with recursive s (n) as (values (1) union all select n + 1 from s where n < 5) select n from s;
+create materialized view h.counts with (fillfactor = 80) as
+    select mood, count(*) as times from h.gen group by mood;
 create unique index on h.counts (mood);
 create materialized view h.counts_again as select sum(times) as times from h.counts;
 create materialized view h.keyed_again as select id, label from h.gen group by id;
@@ -273,6 +279,9 @@ grant select, insert on h.gen to "hairy auditor" with grant option;
 revoke usage on type h.mood from public;
 grant execute on procedure h.work to hairy_reader;
 revoke all on language plpgsql from public;
+grant execute on function pg_catalog.pg_read_file(text) to hairy_reader;
+revoke execute on function pg_catalog.pg_sleep(float8) from public;
+grant select on pg_catalog.pg_authid to "hairy auditor" with grant option;
 alter table h.tree owner to hairy_owner;
 alter function h.twice(int) owner to hairy_owner;
 alter type h.mood owner to hairy_owner;
@@ -291,7 +300,8 @@ comment on event trigger watch is 'event trigger';
 WHOLE = ROUTINES + TABLES + PARTITIONS + REST
 
 LATER = """
-insert into h.gen (n, label, mood, small) values (101, 'by the stream', 'it''s "ok"', 7), (102, E'\\\\N', 'mad', 1);
+insert into h.gen (n, label, mood, small) values
+    (101, 'by the stream', 'it''s "ok"', 7), (102, E'\\\\N', 'mad', 1);
 update h.gen set label = label || '!', cash.tags[1] = 'new' where n < 10;
 delete from h.gen where n = 20;
 insert into h.orders (at, region, amount) values ('2020-05-05', 'it''s', 9), ('2030-01-01', 'us', 8);
@@ -398,7 +408,9 @@ def test_a_hairy_schema_is_equal_at_the_end(
     assert [d.name for d in found] == ["h.fleeting"], "only the rows of the unlogged table stay"
     assert one(source_database, READ_ONLY) == ["default_transaction_read_only=on"]
     with connect(source_database) as session:
-        session.execute(f"alter database {one(source_database, DATABASE)} reset default_transaction_read_only")
+        session.execute(
+            f"alter database {one(source_database, DATABASE)} reset default_transaction_read_only"
+        )
     assert_equal(dump(source_database), dump(destination_database))
     assert one(destination_database, "select times from h.counts_again") == 60
     assert one(destination_database, "select count(*) from h.keyed_again") == 60

@@ -129,12 +129,8 @@ def fail_over(server: EmbeddedServer) -> None:
         assert connection.execute(timeline).fetchone() == (2,)
 
 
-@pytest.mark.parametrize("command", [("plan",), ("advance",), ("rollback-to", "planned")], ids=" ".join)
 def test_a_server_that_nobody_answers_at_is_told_in_one_line(
-    project: Callable[..., Project],
-    source_database: str,
-    destination_database: str,
-    command: tuple[str, ...],
+    project: Callable[..., Project], source_database: str, destination_database: str
 ) -> None:
     small.load(source_database, rows=100)
     made = project(source_database, destination_database)
@@ -143,15 +139,16 @@ def test_a_server_that_nobody_answers_at_is_told_in_one_line(
     gone = destination_database.replace(f":{urlsplit(destination_database).port}/", f":{port}/")
     change_url(made, destination_database, gone)
     rows = small.store_rows(made)
-    started = time.monotonic()
-    done = made.run("--yes", *command, check=False)
-    assert done.returncode == 6, done.stderr
-    assert time.monotonic() - started < 15
-    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert f"the destination (127.0.0.1:{port}/" in error
-    assert "refused" in error
-    assert "Traceback" not in done.stderr
-    assert small.store_rows(made) == rows
+    for command in (("plan",), ("advance",), ("rollback-to", "planned")):
+        started = time.monotonic()
+        done = made.run("--yes", *command, check=False)
+        assert done.returncode == 6, done.stderr
+        assert time.monotonic() - started < 15
+        (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert f"the destination (127.0.0.1:{port}/" in error
+        assert "refused" in error
+        assert "Traceback" not in done.stderr
+        assert small.store_rows(made) == rows
     status = made.json("status")
     assert status["state"] == "planned"
     assert status["destination"]["error"]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+BEFORE = ("plan", "copy_schema", "replicate")
+
 FIND = (
     """
 select 'trigger' as kind,

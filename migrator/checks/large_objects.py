@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+BEFORE = ("plan", "copy_schema", "cut_over")
+
 COUNT = "select count(*) from pg_catalog.pg_largeobject_metadata"
 
 

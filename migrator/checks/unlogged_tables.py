@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+BEFORE = ("plan", "copy_schema", "cut_over")
+
 
 def check(ctx: ReadContext) -> Iterator[Finding]:
     """Look for unlogged tables that ``[tables]`` takes in."""

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 import asyncpg
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from migrator.copy.formats import Shape
     from migrator.pg.catalog import Table
     from migrator.pg.names import Names
+    from migrator.pg.storage import Storage
 
 QUEUED_BYTES = 4 * 1024 * 1024
 SNAPSHOT = "begin isolation level repeatable read, read only; set transaction snapshot {snapshot}"
@@ -41,6 +42,25 @@ class Copied:
     rows: int
     bytes: int
     seconds: float
+
+
+class Origin(Protocol):
+    """Where the rows come from: the snapshot, its position in the stream, the tables as they were then."""
+
+    @property
+    def identifier(self) -> str:
+        """Return the exported snapshot's identifier."""
+
+    @property
+    def position(self) -> str:
+        """Return the position from which the stream continues."""
+
+    @property
+    def storage(self) -> dict[int, Storage]:
+        """Return the tables' storage as it was before the snapshot."""
+
+    def require_unchanged(self, table: Table) -> None:
+        """Raise StepFailed when the table was rewritten since; its lock is held meanwhile."""
 
 
 class Pipe:
@@ -95,15 +115,12 @@ class Relay:
         self.source.terminate()
         self.destination.terminate()
 
-    async def use_snapshot(self, identifier: str) -> None:
-        """Read from now on what the snapshot saw."""
-        await self.source.execute(_text(SNAPSHOT, snapshot=sql.Literal(identifier)))
-
-    async def copy(self, table: Table, shape: Shape, position: str, sent: Callable[[int], None]) -> Copied:
+    async def copy(self, table: Table, shape: Shape, origin: Origin, sent: Callable[[int], None]) -> Copied:
         """Copy one table and record it, in one transaction on the destination.
 
         ``sent`` is told the bytes so far. The table is truncated first, in the same transaction, so
-        that the rows can be frozen as they arrive; only ever called on a table that we made.
+        that the rows can be frozen as they arrive; only ever called on a table that we made. The
+        source's lock on the table (``access share``) is held for the time of its copy alone.
         """
         started = time.monotonic()
         columns = list(shape.columns)
@@ -126,6 +143,7 @@ class Relay:
             )
             await pipe.put(b"")
 
+        await self.source.execute(_text(SNAPSHOT, snapshot=sql.Literal(origin.identifier)))
         async with self.destination.transaction():
             await self.destination.execute(_text("truncate only {table}", table=table.identifier))
             async with asyncio.TaskGroup() as group:
@@ -141,17 +159,21 @@ class Relay:
                     )
                 )
             rows = int(write.result().split()[-1])
+            origin.require_unchanged(table)
             await self.destination.execute(
                 _text(
-                    "insert into {schema}.copied (relation, slot_lsn, rows, bytes)"
-                    " values ({relation}::regclass, {position}, {rows}, {bytes})",
+                    "insert into {schema}.copied (relation, slot_lsn, filenode, definition, rows, bytes)"
+                    " values ({relation}::regclass, {position}, {filenode}, {definition}, {rows}, {bytes})",
                     schema=sql.Identifier(self.names.schema),
                     relation=sql.Literal(table.identifier.as_string()),
-                    position=sql.Literal(position),
+                    position=sql.Literal(origin.position),
+                    filenode=sql.Literal(origin.storage[table.oid].filenode),
+                    definition=sql.Literal(origin.storage[table.oid].definition),
                     rows=sql.Literal(rows),
                     bytes=sql.Literal(total),
                 )
             )
+        await self.source.execute("commit")
         return Copied(rows, total, time.monotonic() - started)
 
 

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from migrator.errors import StatementFailed, TimedOut
+from migrator.errors import StatementFailed, StepFailed, TimedOut
 from migrator.pg.activity import name_writers
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.replication import ReplicationSession
+from migrator.pg.storage import Storage, is_rewritten, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext, WriteContext
+    from migrator.pg.catalog import Table
+    from migrator.pg.session import ReadSession
 
 EVENT = "slot"
 
@@ -60,10 +63,26 @@ class Slot:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot that other sessions can take over while the slot's creator stays connected."""
+    """A snapshot that other sessions can take over while the slot's creator stays connected.
+
+    ``storage`` is what the tables looked like before it; a table rewritten since is empty to it.
+    """
 
     identifier: str
     position: str
+    storage: dict[int, Storage]
+    source: ReadSession
+
+    def require_unchanged(self, table: Table) -> None:
+        """Raise StepFailed when the table was rewritten since; its lock is held meanwhile."""
+        now = storage(self.source, [table.oid]).get(table.oid)
+        if is_rewritten(self.storage[table.oid], now, self.source.version):
+            raise StepFailed(
+                f"table {table.label} was rewritten (alter table) while the copy was under way: its rows "
+                "are neither in the snapshot nor in the stream",
+                hint="migrator advance, which begins the copy again; hold back schema changes meanwhile",
+                table=table.label,
+            )
 
 
 def find_slot(ctx: ReadContext) -> Slot | None:
@@ -102,7 +121,7 @@ def drop_slot(ctx: WriteContext) -> None:
 
 
 @contextmanager
-def fresh_slot(ctx: WriteContext) -> Iterator[Snapshot]:
+def fresh_slot(ctx: WriteContext, tables: list[Table]) -> Iterator[Snapshot]:
     """Create the slot and hold its snapshot until the end.
 
     The intent is recorded before the slot exists and its position after, so that a slot found later
@@ -111,6 +130,7 @@ def fresh_slot(ctx: WriteContext) -> Iterator[Snapshot]:
     does not apply to replication commands).
     """
     registry = WritableRegistry(ctx.write_source, ctx.names)
+    before = storage(ctx.source, [t.oid for t in tables])
     registry.record(EVENT, {"name": ctx.names.slot})
     with ReplicationSession.of(
         ctx.source_server.conninfo,
@@ -119,12 +139,12 @@ def fresh_slot(ctx: WriteContext) -> Iterator[Snapshot]:
         version=ctx.source.version,
         lock_timeout=ctx.config.copy.lock_timeout,
     ) as session:
-        snapshot = _create(ctx, session)
-        registry.record(EVENT, {"name": ctx.names.slot, "position": snapshot.position})
-        yield snapshot
+        identifier, position = _create(ctx, session)
+        registry.record(EVENT, {"name": ctx.names.slot, "position": position})
+        yield Snapshot(identifier, position, before, ctx.source)
 
 
-def _create(ctx: WriteContext, session: ReplicationSession) -> Snapshot:
+def _create(ctx: WriteContext, session: ReplicationSession) -> tuple[str, str]:
     query = sql.SQL(CREATE).format(name=sql.Identifier(ctx.names.slot))
     attempts = ctx.config.copy.lock_attempts
     for attempt in range(1, attempts + 1):
@@ -143,5 +163,5 @@ def _create(ctx: WriteContext, session: ReplicationSession) -> Snapshot:
             continue
         if row is None:
             break
-        return Snapshot(identifier=str(row[2]), position=str(row[1]))
+        return str(row[2]), str(row[1])
     raise StatementFailed("source: creating the slot answered nothing", hint="migrator advance")

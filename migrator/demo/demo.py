@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,6 +200,13 @@ def _migrator(config: Path, *words: str, as_json: bool) -> str:
     return said
 
 
+def _ourselves() -> str:
+    """Return how to call us from another directory."""
+    if shutil.which("migrator"):
+        return "migrator"
+    return str(Path(sys.executable).with_name("migrator"))
+
+
 def _silent(_text: str, /, *, err: bool = False) -> None:
     """Say nothing: with ``--json`` stdout and stderr hold JSON only."""
 
@@ -231,8 +239,12 @@ def _serving(directory: Path, keep: bool, tell: Echo) -> Iterator[tuple[Embedded
             yield source, destination
         finally:
             if keep:
-                tell(f"the servers go on: cd {directory} && migrator status", err=True)
+                tell(f"the servers go on: cd {directory} && {_ourselves()} status", err=True)
                 tell(f"to stop them: kill -INT {source.pid} {destination.pid}", err=True)
                 tell(f"to remove them after that: rm -r {directory}", err=True)
                 source.detach()
                 destination.detach()
+            else:
+                # Their data is thrown away: nothing needs to be flushed first.
+                source.stop("immediate")
+                destination.stop("immediate")

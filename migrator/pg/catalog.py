@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 USER_SCHEMA = """
 n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'
-  and coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') !~ '^migrator:'
+  and not (n.nspname ~ '^migrator_'
+           and coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') ~ '^migrator:')
 """
 
 NOT_OF_EXTENSION = """
@@ -33,6 +34,16 @@ not exists (
 # The kinds: r table, p partitioned table. A usable replica identity is a full one, or an index
 # that is unique, immediate, valid, whole, and over columns that cannot be null
 # (documentation 29.1.1; RelationGetIndexAttrBitmap).
+# A key over a generated column is none: its value is not sent, and 18 refuses the UPDATE.
+GENERATED_KEY = """
+exists (
+    select
+    from pg_catalog.pg_attribute g
+    where g.attrelid = i.indrelid
+      and g.attnum = any (i.indkey)
+      and coalesce(to_jsonb(g) ->> 'attgenerated', '') <> ''
+)
+"""
 TABLES = (
     """
 select c.oid,
@@ -49,12 +60,13 @@ select c.oid,
             when 'i' then (
                 select i.indexrelid::pg_catalog.regclass::text
                 from pg_catalog.pg_index i
-                where i.indrelid = c.oid and i.indisreplident and i.indisvalid
+                where i.indrelid = c.oid and i.indisreplident and i.indisvalid and not {generated}
             )
             else (
                 select i.indexrelid::pg_catalog.regclass::text
                 from pg_catalog.pg_index i
                 where i.indrelid = c.oid and i.indisprimary and i.indimmediate and i.indisvalid
+                  and not {generated}
             )
        end as identity
 from pg_catalog.pg_class c
@@ -66,7 +78,7 @@ where c.relkind in ('r', 'p')
     + " and "
     + NOT_OF_EXTENSION
     + " order by n.nspname, c.relname"
-)
+).replace("{generated}", GENERATED_KEY)
 
 PUBLISHED = """
 select c.oid,
@@ -111,6 +123,19 @@ from pg_catalog.pg_index i
 join pg_catalog.pg_class c on c.oid = i.indrelid
 where c.relkind = 'm'
 """
+
+# Our schema, and those of other migrations from or to this database.
+REGISTRIES = """
+select n.nspname as name
+from pg_catalog.pg_namespace n
+where n.nspname ~ '^migrator_'
+  and pg_catalog.obj_description(n.oid, 'pg_namespace') ~ '^migrator:'
+"""
+
+
+def registries(session: ReadSession) -> list[str]:
+    """Return the schemas of migrations, ours and others'."""
+    return [row.name for row in session.rows(REGISTRIES)]
 
 
 def label(schema: str, name: str) -> str:

@@ -80,6 +80,9 @@ LISTS_OF_NAMES = (
 )
 ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,"]*?))\s*(?:,|$)')
 
+LATE = ("_timeout", "session_preload_libraries", "local_preload_libraries")
+KNOWN = "select lower(name) as name from pg_catalog.pg_settings"
+
 # The fence's own setting; it is raised and lowered by the fence alone.
 READ_ONLY = "default_transaction_read_only"
 
@@ -119,8 +122,28 @@ def database_properties(session: ReadSession) -> Properties:
         comment=row.comment,
         grants=tuple(Grant(*r) for r in session.rows(DATABASE_GRANTS)),
         connection_limit=row.connection_limit,
-        settings=tuple(Setting(*r) for r in session.rows(SETTINGS) if r.name != READ_ONLY),
+        settings=tuple(
+            Setting(*r) for r in session.rows(SETTINGS) if not (r.name == READ_ONLY and r.role == "")
+        ),
     )
+
+
+def known_to(session: ReadSession, wanted: Properties) -> tuple[Properties, list[str]]:
+    """Return the properties that a server can take, and the names of settings that it does not know."""
+    known = {row.name for row in session.rows(KNOWN)}
+    usable = tuple(s for s in wanted.settings if "." in s.name or s.name.lower() in known)
+    left_out = sorted({s.name for s in wanted.settings} - {s.name for s in usable})
+    return msgspec.structs.replace(wanted, settings=usable), left_out
+
+
+def without_late(wanted: Properties) -> Properties:
+    """Return the properties without the settings that would hurt the stream's apply worker, or us.
+
+    The worker obeys the database's timeouts, and a library that cannot be loaded shuts everybody out;
+    these are copied when the destination opens.
+    """
+    early = tuple(s for s in wanted.settings if not s.name.lower().endswith(LATE))
+    return msgspec.structs.replace(wanted, settings=early)
 
 
 def public_schema_properties(session: ReadSession) -> Properties | None:
@@ -132,9 +155,31 @@ def public_schema_properties(session: ReadSession) -> Properties | None:
     return Properties(owner=row.owner, comment=row.comment, grants=grants)
 
 
-def _in_order(wanted: Properties) -> Iterator[Grant]:
+def regrant(
+    thing: sql.Composable, now: tuple[Grant, ...], wanted: tuple[Grant, ...], owner: str
+) -> Iterator[sql.Composed]:
+    """Yield the statements that turn the grants on ``thing`` from ``now`` into ``wanted``.
+
+    They belong into one transaction: each grant is made as the role that made it.
+    """
+    if now == wanted:
+        return
+    for grantee in sorted({g.grantee for g in now} | {""}):
+        yield sql.SQL("revoke all on {} from {} cascade").format(thing, _role(grantee))
+    for grant in _in_order(wanted, owner):
+        yield sql.SQL("set local role {}").format(sql.Identifier(grant.grantor))
+        yield sql.SQL("grant {} on {} to {}{}").format(
+            sql.SQL(grant.privilege),
+            thing,
+            _role(grant.grantee),
+            sql.SQL(" with grant option" if grant.grantable else ""),
+        )
+    yield sql.SQL("set local role none").format()
+
+
+def _in_order(wanted: tuple[Grant, ...], owner: str) -> Iterator[Grant]:
     """Yield the grants, each after the one that gave its grantor the right to grant."""
-    may_grant, left = {wanted.owner}, list(wanted.grants)
+    may_grant, left = {owner}, list(wanted)
     while left:
         ready = [g for g in left if g.grantor in may_grant] or left
         yield from ready
@@ -145,25 +190,14 @@ def _in_order(wanted: Properties) -> Iterator[Grant]:
 def changes(kind: str, name: str, now: Properties, wanted: Properties) -> Iterator[sql.Composed]:
     """Yield the statements that turn ``now`` into ``wanted``; ``kind`` is database or schema.
 
-    They belong into one transaction: each grant is made as the role that made it.
+    They belong into one transaction.
     """
     thing = sql.SQL(f"{kind} {{}}").format(sql.Identifier(name))
     if now.owner != wanted.owner:
         yield sql.SQL("alter {} owner to {}").format(thing, sql.Identifier(wanted.owner))
     if now.comment != wanted.comment:
         yield sql.SQL("comment on {} is {}").format(thing, wanted.comment)
-    if now.grants != wanted.grants:
-        for grantee in sorted({g.grantee for g in now.grants} | {""}):
-            yield sql.SQL("revoke all on {} from {} cascade").format(thing, _role(grantee))
-        for grant in _in_order(wanted):
-            yield sql.SQL("set local role {}").format(sql.Identifier(grant.grantor))
-            yield sql.SQL("grant {} on {} to {}{}").format(
-                sql.SQL(grant.privilege),
-                thing,
-                _role(grant.grantee),
-                sql.SQL(" with grant option" if grant.grantable else ""),
-            )
-        yield sql.SQL("set local role none").format()
+    yield from regrant(thing, now.grants, wanted.grants, wanted.owner)
     if kind != "database":
         return
     if now.connection_limit != wanted.connection_limit:

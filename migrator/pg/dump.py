@@ -20,6 +20,8 @@ from migrator.errors import ToolFailed
 from migrator.pg import tools
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from migrator.pg.names import Names
     from migrator.pg.server import Server
 
@@ -158,11 +160,13 @@ class SchemaDump:
         return "\n".join((self.preamble, *(e.sql for e in self.entries)))
 
 
-def dump_schema(source: Server, destination: Server, names: Names, section: str) -> SchemaDump:
+def dump_schema(
+    source: Server, destination: Server, names: Names, section: str, without: Iterable[str] = ()
+) -> SchemaDump:
     """Dump one section (``pre-data`` or ``post-data``) of the source's schema.
 
-    Owners, grants and comments are in; publications, subscriptions, our own schema, and tablespaces
-    (which are directories of one machine) are not. Raises ToolFailed.
+    Owners, grants and comments are in; publications, subscriptions, our own schema, those named in
+    ``without``, and tablespaces (which are directories of one machine) are not. Raises ToolFailed.
     """
     wanted = {"at_least": source.major, "prefer": max(destination.major, source.major)}
     pg_dump = tools.find("pg_dump", **wanted)
@@ -180,8 +184,10 @@ def dump_schema(source: Server, destination: Server, names: Names, section: str)
                 "--no-publications",
                 "--no-subscriptions",
                 "--no-tablespaces",
+                "--encoding=UTF8",
+                "--lock-wait-timeout=60000",
                 f"--section={section}",
-                f"--exclude-schema={_pattern(names.schema)}",
+                *(f"--exclude-schema={_pattern(schema)}" for schema in sorted({names.schema, *without})),
                 f"--file={archive}",
             ],
             conninfo=source.conninfo,

@@ -40,6 +40,8 @@ create table {schema}.journal (
 create table {schema}.copied (
     relation oid primary key,
     slot_lsn pg_lsn not null,
+    filenode bigint not null,
+    definition text not null,
     rows bigint not null,
     bytes bigint not null,
     at timestamptz not null default clock_timestamp()

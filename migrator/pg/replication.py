@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Self
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from migrator.pg.session import ReadSession, settings, shown, startup_options
+from migrator.pg.session import ReadSession, dsn, settings, shown
 from migrator.pg.translate import unreachable
 
 
@@ -23,14 +22,8 @@ class ReplicationSession(ReadSession):
         Raises Unreachable when the server cannot be reached or does not let us in.
         """
         pinned = settings(read_only=False, version=version)
-        options = startup_options(pinned | {"lock_timeout": str(int(lock_timeout * 1000))})
-        given = conninfo_to_dict(conninfo).get("options")
-        full = make_conninfo(
-            conninfo,
-            options=f"{given} {options}" if given else options,
-            application_name=application,
-            replication="database",
-        )
+        pinned["lock_timeout"] = str(int(lock_timeout * 1000))
+        full = dsn(conninfo, pinned, application, replication="database")
         try:
             # The replication protocol takes simple queries only: the client-side cursor sends those.
             connection = psycopg.connect(full, autocommit=True, cursor_factory=psycopg.ClientCursor)

@@ -18,6 +18,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import namedtuple_row
 
+from migrator.errors import Unreachable
 from migrator.pg.translate import translate, unreachable
 from migrator.pg.versions import Feature, has
 
@@ -25,6 +26,7 @@ Query = sql.SQL | sql.Composed | str
 Params = Sequence[Any] | Mapping[str, Any] | None
 
 PINNED: dict[str, str] = {
+    "role": "none",
     "search_path": "",
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -47,7 +49,25 @@ PINNED_SINCE: dict[Feature, tuple[str, str]] = {
     Feature.TRANSACTION_TIMEOUT: ("transaction_timeout", "0"),
     Feature.CLIENT_CONNECTION_CHECK: ("client_connection_check_interval", "2s"),
 }
+# Our own statements set off nobody's triggers: event triggers above all, on our DDL.
+PINNED_BY_SUPERUSER: dict[Feature, tuple[str, str]] = {
+    Feature.LOGICAL_REPLICATION: ("session_replication_role", "replica"),
+    Feature.EVENT_TRIGGERS_SETTING: ("event_triggers", "off"),
+}
 CONNECT_TIMEOUT = "10"
+# A peer that has vanished is noticed within half a minute (documentation 32.1.2).
+KEEPALIVE: dict[str, int] = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30000,
+}
+SUPERUSER = "select rolsuper from pg_catalog.pg_roles where rolname = current_user"
+WHO = """
+select pg_catalog.pg_backend_pid() as pid,
+       pg_catalog.current_setting('default_transaction_read_only') as read_only
+"""
 # What psycopg logs of a broken connection, we raise; our stderr holds our own lines only.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 LOCK_TIMEOUT = """
@@ -85,6 +105,20 @@ def shown(conninfo: str) -> str:
     return f"{host}:{port}/{parts.get('dbname') or parts.get('user') or ''}"
 
 
+def dsn(conninfo: str, pinned: Mapping[str, str], application: str, **more: str) -> str:
+    """Return a conninfo with our settings, name and timeouts added; what it says itself stays."""
+    given = conninfo_to_dict(conninfo)
+    return make_conninfo(
+        conninfo,
+        options=" ".join(filter(None, (str(given.get("options") or ""), startup_options(pinned)))),
+        application_name=application,
+        client_encoding="UTF8",
+        connect_timeout=given.get("connect_timeout") or CONNECT_TIMEOUT,
+        **{name: given.get(name, value) for name, value in KEEPALIVE.items()},
+        **more,
+    )
+
+
 class ReadSession:
     """A session that can look and cannot write."""
 
@@ -102,16 +136,7 @@ class ReadSession:
 
         Raises Unreachable when the server cannot be reached or does not let us in.
         """
-        given = conninfo_to_dict(conninfo)
-        pinned = {**settings(read_only=cls.read_only), **changed}
-        options = " ".join(filter(None, (str(given.get("options") or ""), startup_options(pinned))))
-        full = make_conninfo(
-            conninfo,
-            options=options,
-            application_name=application,
-            client_encoding="UTF8",
-            connect_timeout=given.get("connect_timeout") or CONNECT_TIMEOUT,
-        )
+        full = dsn(conninfo, {**settings(read_only=cls.read_only), **changed}, application)
         try:
             connection = psycopg.connect(
                 full, autocommit=autocommit, prepare_threshold=None, row_factory=namedtuple_row
@@ -119,10 +144,29 @@ class ReadSession:
         except psycopg.Error as error:
             raise unreachable(error, side, shown(conninfo)) from None
         session = cls(connection, side)
-        for feature, (name, value) in PINNED_SINCE.items():
-            if has(connection.info.server_version, feature):
-                session.execute(sql.SQL("set {} = {}").format(sql.Identifier(name), value))
+        session._require_direct(conninfo)
+        session._pin()
         return session
+
+    def _require_direct(self, conninfo: str) -> None:
+        row = self.row(WHO)
+        wanted = "on" if self.read_only else "off"
+        if row is None or row.pid != self.pid or row.read_only != wanted:
+            self.close()
+            raise Unreachable(
+                f"the {self.side} ({shown(conninfo)}) is reached through a pooler, which loses what "
+                "migrator sets for its sessions",
+                hint="give the server's own address",
+                side=self.side,
+            )
+
+    def _pin(self) -> None:
+        # What startup options cannot carry: settings of newer versions, and those only a superuser sets.
+        pinned = [pin for feature, pin in PINNED_SINCE.items() if has(self.version, feature)]
+        if self.value(SUPERUSER):
+            pinned += [pin for feature, pin in PINNED_BY_SUPERUSER.items() if has(self.version, feature)]
+        for name, value in pinned:
+            self.execute(sql.SQL("set {} = {}").format(sql.Identifier(name), value))
 
     def execute(self, query: Query, params: Params = None) -> psycopg.Cursor[Any]:
         """Run one statement; every statement of migrator passes here."""
@@ -199,7 +243,7 @@ class WriteSession(ReadSession):
         would be the victim, so every wait ends before the server's ``deadlock_timeout`` does.
         """
         self.execute(LOCK_TIMEOUT, [int(lock_timeout * 1000)])
-        if self.value("select rolsuper from pg_catalog.pg_roles where rolname = current_user"):
+        if self.value(SUPERUSER):
             self.execute("select set_config('deadlock_timeout', '50ms', false)")
         try:
             yield

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from migrator.pg.catalog import registries
 from migrator.pg.dump import Entry, Part, dump_schema
 from migrator.pg.made import drop_made
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
@@ -61,7 +62,8 @@ class AddForeignKeys(Step):
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Add what is missing, then validate what is to be valid."""
-        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data")
+        others = registries(ctx.source)
+        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data", others)
         rows = ctx.source.rows(FOREIGN_KEYS)
         on_roots = {row.oid for row in rows if row.on_root}
         at_once = ctx.destination_server.has(Feature.NOT_VALID_ON_PARTITIONED)

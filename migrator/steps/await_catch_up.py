@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 FRESH = 60.0
-PATIENCE = 30.0
+PATIENCE = 10.0
 
 
 class AwaitCatchUp(Step):
@@ -51,9 +51,10 @@ class AwaitCatchUp(Step):
         while True:
             left = deadline - ctx.now()
             try:
-                lag = drain.round_trip(ctx, timeout=min(PATIENCE, max(left, 1)), interval=0.02)
+                lag = drain.round_trip(ctx, timeout=min(PATIENCE, max(left, 1)), interval=0.02).seconds
             except TimedOut:
-                if left <= 0:
+                subscription = streams.find_subscription(ctx)
+                if left <= 0 or subscription is None or not subscription.enabled:
                     raise
                 ctx.note(f"the stream is more than {PATIENCE:g} s behind; still waiting")
                 continue

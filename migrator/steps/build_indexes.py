@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.errors import VerifyFailed
-from migrator.pg.catalog import indexes_of_views
+from migrator.pg.catalog import indexes_of_views, registries
 from migrator.pg.dump import Entry, Part, dump_schema
 from migrator.pg.made import drop_made
 from migrator.pg.registry import Registry, WritableRegistry
@@ -62,7 +62,8 @@ class BuildIndexes(Step):
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Restore index by index, keys before the rest."""
-        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data")
+        others = registries(ctx.source)
+        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data", others)
         entries = dump.part(Part.INDEX, indexes_of_views(ctx.source))
         entries.sort(key=lambda e: (e.kind == "INDEX ATTACH", not _is_key(e)))
         restore(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from migrator.pg.database import Properties, changes, database_properties
+from migrator.pg.database import Properties, changes, database_properties, known_to, without_late
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Done, Found, Partial, Step
 
@@ -20,7 +20,8 @@ class CopyDatabaseSettings(Step):
     """Copy what belongs to the database as a whole.
 
     Changes: owner, comment, grants, connection limit and ``alter database … set`` (with
-    ``alter role … in database … set``) of the destination become the source's.
+    ``alter role … in database … set``) of the destination become the source's. Timeouts and preloaded
+    libraries, which would act on the stream too, follow when the destination opens.
     Recognised by: the record in the destination's journal, written in the same transaction.
     Locks and cost: none; milliseconds.
     If it fails: nothing is changed; run the same command again.
@@ -37,7 +38,9 @@ class CopyDatabaseSettings(Step):
         session = ctx.write_destination
         registry = WritableRegistry(session, ctx.names)
         now = database_properties(session)
-        wanted = database_properties(ctx.source)
+        wanted, left_out = known_to(session, without_late(database_properties(ctx.source)))
+        if left_out:
+            ctx.note(f"the destination's version does not know these settings: {', '.join(left_out)}")
         with session.transaction():
             done = 0
             for statement in changes("database", ctx.destination_server.database, now, wanted):

@@ -92,7 +92,7 @@ class CopyTables(Step):
         if isinstance(found, Partial):
             self._begin_again(ctx, found, tables)
         ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in tables)))
-        with fresh_slot(ctx) as snapshot:
+        with fresh_slot(ctx, tables) as snapshot:
             forms = shapes(ctx.source, tables)
             try:
                 asyncio.run(_copy_all(ctx, tables, forms, snapshot))
@@ -149,10 +149,9 @@ async def _copy_all(
     meter = Meter(ctx, sum(t.bytes for t in ordered))
     relay = await Relay.open(ctx.write_source, ctx.write_destination, ctx.names)
     try:
-        await relay.use_snapshot(snapshot.identifier)
         for table in ordered:
             meter.begin(table)
-            copied = await relay.copy(table, forms[table.oid], snapshot.position, meter.sent)
+            copied = await relay.copy(table, forms[table.oid], snapshot, meter.sent)
             meter.end(copied)
     finally:
         await relay.close()

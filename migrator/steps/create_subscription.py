@@ -7,16 +7,34 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from migrator.errors import StepFailed
+from migrator.pg.catalog import published_tables
 from migrator.pg.registry import WritableRegistry
+from migrator.pg.session import shown
 from migrator.pg.versions import Feature
 from migrator.step import Absent, Conflict, Done, Found, Partial, Step
 from migrator.switchover import streams
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
+    from migrator.pg.session import ReadSession
 
+# The statement holds the source's password: it is to be in no server log.
+UNLOGGED = (
+    ("log_statement", "none"),
+    ("log_min_error_statement", "panic"),
+    ("log_min_duration_statement", "-1"),
+)
+# Values travel as text; a destination of 15 and newer tells the source so by itself.
+PLAIN_TEXT = "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3"
 CREATE = "create subscription {name} connection {conninfo} publication {publication} with ({options})"
 MARK = "comment on subscription {name} is {mark}"
+SUBSCRIBED = """
+select count(*)
+from pg_catalog.pg_subscription_rel r
+join pg_catalog.pg_subscription s on s.oid = r.srsubid
+where s.subname = %s
+"""
 ORIGIN = """
 select pg_catalog.pg_replication_origin_advance('pg_' || oid, %s::pg_lsn)
 from pg_catalog.pg_subscription
@@ -27,7 +45,7 @@ where subname = %s
 OPTIONS: tuple[tuple[str, Feature, tuple[str, ...]], ...] = (
     ("streaming = on", Feature.STREAM_IN_PROGRESS, ("source", "destination")),
     ("disable_on_error = true", Feature.DISABLE_ON_ERROR, ("destination",)),
-    ("origin = none", Feature.SUBSCRIPTION_ORIGIN, ("source", "destination")),
+    ("run_as_owner = true", Feature.RUN_AS_OWNER, ("destination",)),
 )
 
 
@@ -68,6 +86,8 @@ class CreateSubscription(Step):
             position = registry.read(streams.POSITION_EVENT)
             name = sql.Identifier(ctx.names.subscription)
             with session.transaction():
+                for name_, value in UNLOGGED:
+                    session.execute("select set_config(%s, %s, true)", [name_, value])
                 session.run(
                     sql.SQL(CREATE).format(
                         name=name,
@@ -77,6 +97,7 @@ class CreateSubscription(Step):
                     )
                 )
                 session.run(sql.SQL(MARK).format(name=name, mark=ctx.names.mark))
+                self._require_all_tables(ctx, session)
                 if position is not None:
                     session.execute(ORIGIN, [position["position"], ctx.names.subscription])
                     registry.forget(streams.POSITION_EVENT)
@@ -85,6 +106,17 @@ class CreateSubscription(Step):
     def undo(self, ctx: WriteContext) -> None:
         """Stop and drop the stream, and keep its slot."""
         streams.drop(ctx)
+
+    def _require_all_tables(self, ctx: ReadContext, session: ReadSession) -> None:
+        # A conninfo that leads elsewhere (localhost, seen from the destination) finds other tables.
+        published = len(published_tables(ctx.source, ctx.names)) + 1
+        subscribed = session.value(SUBSCRIBED, [ctx.names.subscription])
+        if subscribed != published:
+            raise StepFailed(
+                f"the destination finds {subscribed} tables at {source_address(ctx)} where the source "
+                f"publishes {published}: that address leads it to another server",
+                hint="set [replication] source_conninfo to how the destination reaches the source",
+            )
 
     def _options(self, ctx: ReadContext) -> sql.Composable:
         servers = {"source": ctx.source_server, "destination": ctx.destination_server}
@@ -115,5 +147,17 @@ def source_conninfo(ctx: ReadContext) -> str:
     info = ctx.source.connection.info
     return make_conninfo(
         "",
-        **{**parts, "host": info.host, "port": info.port, "user": info.user, "dbname": info.dbname},
+        **{
+            **parts,
+            "host": info.host,
+            "port": info.port,
+            "user": info.user,
+            "dbname": info.dbname,
+            "options": PLAIN_TEXT,
+        },
     )
+
+
+def source_address(ctx: ReadContext) -> str:
+    """Return where the destination looks for the source, for people."""
+    return shown(source_conninfo(ctx))

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.pg.registry import Registry
+from migrator.errors import StepFailed
+from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.switchover import gates
 from migrator.switchover.procedure import cutover_record
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
-# Older than the cutover: they have not taken over the read-only default. Walsenders stay.
+EVENT = "source_closed"
+
+# Older than the moment at which the read-only default was surely there. Walsenders stay.
 OLD_SESSIONS = """
 select a.pid
 from pg_catalog.pg_stat_activity a
 where a.datname = current_database()
   and a.backend_type = 'client backend'
   and a.application_name <> %s
-  and a.backend_start < (select at from {schema}.journal where event = 'cutover')
+  and a.backend_start < (select at from {schema}.journal where event = 'source_closed')
 """
 END = "select pg_catalog.pg_terminate_backend(pid) from unnest(%s::int[]) as p (pid)"
 
@@ -38,11 +42,16 @@ class EndSourceSessions(Step):
         """Count such sessions."""
         if cutover_record(ctx) is None:
             return Absent()
+        if Registry(ctx.source, ctx.names).read(EVENT) is None:
+            return Partial("the sessions were not looked at yet")
         old = self._old(ctx)
         return Partial(f"{len(old)} sessions are older than the cutover") if old else Done()
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """End them, and wait until they are gone."""
+        """End them, wait until they are gone, and make sure that none has left a new table behind."""
+        registry = WritableRegistry(ctx.write_source, ctx.names)
+        if registry.read(EVENT) is None:
+            registry.record(EVENT, {})
 
         def ended() -> bool:
             old = self._old(ctx)
@@ -51,6 +60,12 @@ class EndSourceSessions(Step):
             return not old
 
         ctx.wait_until(ended, what="sessions of the source to end", timeout=30)
+        for why in gates.no_table_is_left_out(ctx):
+            raise StepFailed(
+                f"{why}; the application goes on at the destination, without these tables",
+                hint="copy them by hand, drop them on the source (set default_transaction_read_only = off), "
+                "then migrator advance",
+            )
 
     def _old(self, ctx: ReadContext) -> list[int]:
         rows = Registry(ctx.source, ctx.names).rows(OLD_SESSIONS, [ctx.names.application])

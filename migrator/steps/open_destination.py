@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrator.pg.database import changes, database_properties, known_to
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Done, Found, Partial, Step
-from migrator.switchover import fence, streams
+from migrator.switchover import drain, fence, streams
 from migrator.switchover.procedure import cutover_record
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ EVENT = "opened"
 class OpenDestination(Step):
     """Let the destination take the writes.
 
-    Changes: stops the forward stream, which has nothing left to bring; disables the destination's
-    fence triggers and resets its read-only default.
-    Recognised by: the record in the destination's journal, and no fence trigger enabled.
-    Locks and cost: ``share row exclusive`` on the destination's tables, where nobody writes yet.
+    Changes: stops the forward stream when it has brought the cutover's token; the destination's fence
+    lets everything through from now on, its read-only default is reset, and the settings that were held
+    back (timeouts, preloaded libraries) become the source's.
+    Recognised by: the record in the destination's journal, written in the same transaction.
+    Locks and cost: no table's lock, so nobody can be in the way; milliseconds.
     If it fails: the source stays fenced and the destination closed; run the same command again.
     Undo: not from here.
     """
@@ -31,19 +33,31 @@ class OpenDestination(Step):
         record = Registry(ctx.destination, ctx.names).read(EVENT)
         if cutover_record(ctx) is None or record is None:
             return Absent()
-        closed = fence.fenced_tables(ctx.destination, ctx.names, up=True)
-        if closed:
-            return Partial(f"{len(closed)} tables are still fenced")
         return Done(record)
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Open everything in one transaction, after the stream is stopped."""
+        """Open everything in one transaction, after the last token is there and the stream is stopped.
+
+        The token is waited for again: the apply worker commits asynchronously, and a destination that
+        crashed after the cutover may have lost what it had shown. Our own commit is synchronous.
+        """
+        record = cutover_record(ctx) or {}
+        if drain.arrived(ctx) < record["token"]:
+            streams.enable(ctx)
+            ctx.wait_until(
+                lambda: drain.arrived(ctx) >= record["token"],
+                what="the stream to bring again what came before the cutover",
+                timeout=300,
+            )
         subscription = streams.find_subscription(ctx)
         if subscription is not None and subscription.ours and subscription.enabled:
             streams.disable(ctx)
         session = ctx.write_destination
-        closed = fence.fenced_tables(session, ctx.names, up=True)
+        now = database_properties(session)
+        wanted, left_out = known_to(session, database_properties(ctx.source))
         with session.transaction():
-            fence.switch(session, ctx.names, closed, up=False)
+            fence.let_through(session, ctx.names)
             fence.set_read_only(session, ctx.destination_server.database, on=False)
-            WritableRegistry(session, ctx.names).record(EVENT, {"tables": len(closed)})
+            for statement in changes("database", ctx.destination_server.database, now, wanted):
+                session.run(statement)
+            WritableRegistry(session, ctx.names).record(EVENT, {"settings_left_out": left_out})

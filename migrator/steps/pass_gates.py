@@ -61,7 +61,7 @@ class PassGates(Step):
                 gates=why,
             )
         limit = ctx.config.cutover.max_lag
-        lags = [drain.round_trip(ctx, timeout=max(limit * 4, 20)) for _ in range(ROUND_TRIPS)]
+        lags = [drain.round_trip(ctx, timeout=max(limit * 4, 20)).seconds for _ in range(ROUND_TRIPS)]
         if lags[-1] > limit:
             raise GateClosed(
                 f"the stream is {lags[-1]:.1f} s behind; [cutover] max_lag is {limit:g} s",

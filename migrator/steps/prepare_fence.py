@@ -43,17 +43,15 @@ class PrepareFence(Step):
                 "drop them",
             )
         if any(found.values()):
-            return Conflict(
-                "the source's fence is up and the cutover is not recorded",
-                f"alter table … disable trigger {ctx.names.fence}, after finding out who enabled it",
-            )
+            return Partial("the fence is up without a cutover (alter table … enable trigger all?)")
         have = sum(t.oid in found for t in tables)
         if have == len(tables):
             return Done({"tables": have})
         return Partial(f"{have} of {len(tables)} tables have their trigger")
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Create what is missing."""
+        """Create what is missing, and lower what somebody else has raised."""
+        fence.switch_one_by_one(ctx, ctx.write_source, up=False)
         where = ctx.destination_server.where
         fence.prepare(ctx, ctx.write_source, f"this database has moved to {where}")
 

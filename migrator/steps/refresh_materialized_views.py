@@ -22,10 +22,11 @@ with recursive reads (view, base) as (
      and d.objid = r.oid
      and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
      and d.refobjid <> r.ev_class
+    where r.rulename = '_RETURN'
 ),
 chain (view, base, depth) as (
     select view, base, 1 from reads
-    union all
+    union
     select c.view, r.base, c.depth + 1 from chain c join reads r on r.view = c.base
 )
 select n.nspname as schema,
@@ -46,6 +47,8 @@ order by depth, 1, 2
 """
 # A view's query may call functions that find their tables by the usual path.
 SEARCH_PATH = 'set local search_path = "$user", public'
+# Its owner may be under row level security, and sees then what it sees on the source.
+ROW_SECURITY = "set local row_security = on"
 REFRESH = "refresh materialized view {view}"
 EMPTY = "refresh materialized view {view} with no data"
 
@@ -87,4 +90,5 @@ class RefreshMaterializedViews(Step):
     def _refresh(self, ctx: WriteContext, statement: str, schema: str, name: str) -> None:
         with ctx.write_destination.transaction():
             ctx.write_destination.execute(SEARCH_PATH)
+            ctx.write_destination.execute(ROW_SECURITY)
             ctx.write_destination.run(sql.SQL(statement).format(view=sql.Identifier(schema, name)))

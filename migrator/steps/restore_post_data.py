@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from migrator.pg.catalog import all_tables, indexes_of_views
+from migrator.pg.catalog import all_tables, indexes_of_views, registries
 from migrator.pg.dump import Part, dump_schema
 from migrator.pg.made import drop_made
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
@@ -29,7 +29,8 @@ select c.oid::pg_catalog.regclass::text as view,
        string_agg(
            pg_catalog.format('null::%%s', pg_catalog.format_type(a.atttypid, a.atttypmod))
            || coalesce(
-                  ' collate ' || pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(co.collname),
+                  ' collate ' || pg_catalog.quote_ident(cn.nspname)
+                  || '.' || pg_catalog.quote_ident(co.collname),
                   '')
            || pg_catalog.format(' as %%I', a.attname),
            ', ' order by a.attnum
@@ -79,7 +80,8 @@ class RestorePostData(Step):
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Restore entry by entry."""
-        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data")
+        others = registries(ctx.source)
+        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data", others)
         entries = dump.part(Part.REST, indexes_of_views(ctx.source))
         registry = WritableRegistry(ctx.write_destination, ctx.names)
         restore(

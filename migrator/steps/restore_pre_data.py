@@ -8,7 +8,8 @@ import msgspec
 
 from migrator.errors import VerifyFailed
 from migrator.pg import made
-from migrator.pg.catalog import all_tables, sequences
+from migrator.pg.builtin_grants import Builtin, changed_grants, give_back
+from migrator.pg.catalog import all_tables, registries, sequences
 from migrator.pg.database import Properties, changes, public_schema_properties
 from migrator.pg.dump import dump_schema
 from migrator.pg.registry import Registry, WritableRegistry
@@ -50,16 +51,22 @@ class RestorePreData(Step):
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Dump the source, and restore and record all of it in one transaction."""
-        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "pre-data")
+        others = registries(ctx.source)
+        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "pre-data", others)
         session = ctx.write_destination
         registry = WritableRegistry(session, ctx.names)
         ctx.progress(0, len(dump.entries), "objects")
         with session.transaction():
             before = made.standing(registry)
             public = public_schema_properties(session)
+            builtin = changed_grants(session)
             session.script(dump.script)
             made.record_standing(registry, self.name, before)
-            detail = {"objects": len(dump.entries), "public": msgspec.to_builtins(public)}
+            detail = {
+                "objects": len(dump.entries),
+                "public": msgspec.to_builtins(public),
+                "builtin_grants": msgspec.to_builtins(builtin),
+            }
             registry.record(EVENT, detail)
         ctx.progress(len(dump.entries), len(dump.entries), "objects")
 
@@ -78,7 +85,7 @@ class RestorePreData(Step):
         return evidence
 
     def undo(self, ctx: WriteContext) -> None:
-        """Drop what we made, and give schema ``public`` back as it was."""
+        """Drop what we made, and give back what was there before as it was."""
         session = ctx.write_destination
         registry = WritableRegistry(session, ctx.names)
         record = registry.read(EVENT)
@@ -93,3 +100,6 @@ class RestorePreData(Step):
                 before = msgspec.convert(record["public"], Properties)
                 for statement in changes("schema", "public", now, before):
                     session.run(statement)
+            had = msgspec.convert(record["builtin_grants"], tuple[Builtin, ...])
+            for statement in give_back(changed_grants(session), had):
+                session.run(statement)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrator.errors import VerifyFailed
 from migrator.pg.catalog import sequences as catalog_sequences
 from migrator.pg.registry import Registry, WritableRegistry
-from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.step import Absent, Done, Evidence, Found, Partial, Step
 from migrator.switchover import sequences
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ class SyncSequences(Step):
         with session.transaction():
             count = sequences.write(session, wanted)
             WritableRegistry(session, ctx.names).record(EVENT, {"set": count})
+
+    def verify(self, ctx: ReadContext) -> Evidence:
+        """Prove that it was done: a live source is past its old position again the moment after."""
+        record = Registry(ctx.destination, ctx.names).read(EVENT)
+        if record is None:
+            raise VerifyFailed("the sequences were not set", hint="migrator advance", step=self.name)
+        return record
 
     def undo(self, ctx: WriteContext) -> None:
         """Set every sequence to its start, not called."""

@@ -7,7 +7,7 @@ the destination shows the token, everything committed before it is applied. Neit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from migrator.errors import TimedOut
 from migrator.pg.registry import Registry, WritableRegistry
@@ -46,8 +46,15 @@ def source_token(ctx: ReadContext) -> tuple[int, float]:
     return (int(row.token), float(row.age)) if row else (-1, 0.0)
 
 
-def round_trip(ctx: WriteContext, *, timeout: float, interval: float = 0.001) -> float:
-    """Send a token and wait for it; return the seconds it took: the stream's lag.
+class RoundTrip(NamedTuple):
+    """A token that arrived, and the seconds it took: the stream's lag."""
+
+    token: int
+    seconds: float
+
+
+def round_trip(ctx: WriteContext, *, timeout: float, interval: float = 0.001) -> RoundTrip:
+    """Send a token and wait until the destination shows it.
 
     Raises TimedOut after ``timeout`` seconds, naming what the stream shows.
     """
@@ -62,4 +69,4 @@ def round_trip(ctx: WriteContext, *, timeout: float, interval: float = 0.001) ->
                 token=token,
             )
         ctx.sleep(interval)
-    return ctx.now() - started
+    return RoundTrip(token, ctx.now() - started)

@@ -1,9 +1,9 @@
 """The fence: triggers that refuse writes, and the database's read-only default.
 
 Statement triggers on every user table, partitioned roots and inheritance parents included, because a
-statement on a root fires only the root's (documentation 37.1). Plain ``enable`` triggers do not fire
-for the stream's apply worker, which runs with ``session_replication_role = replica``: a fenced side
-still receives its stream.
+statement on a root fires only the root's (documentation 37.1). They are enabled ``always``, so that a
+session with ``session_replication_role = replica`` is held too; the stream's apply worker applies rows
+without firing statement triggers, and its TRUNCATE is let through: a fenced side still receives its stream.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ create or replace function {schema}.refuse_write() returns trigger
 language plpgsql
 as $refuse$
 begin
+    if tg_op = 'TRUNCATE' and exists (
+        select from pg_catalog.pg_stat_subscription where pid = pg_catalog.pg_backend_pid()
+    ) then
+        return null;
+    end if;
     raise exception using
         errcode = 'read_only_sql_transaction',
         message = 'cannot write to ' || tg_table_schema || '.' || tg_table_name
@@ -36,12 +41,22 @@ begin
 end
 $refuse$
 """
+# What the triggers do once the destination is open: nothing, until they are dropped.
+FUNCTION_OPEN = """
+create or replace function {schema}.refuse_write() returns trigger
+language plpgsql
+as $open$
+begin
+    return null;
+end
+$open$
+"""
 CREATE = """
 create trigger {trigger}
 before insert or update or delete or truncate on {table}
 for each statement execute procedure {schema}.refuse_write({hint})
 """
-# State 'D' is disabled, 'O' enabled for everybody but the apply worker. Ours calls our function.
+# State 'D' is disabled. Ours calls our function.
 TRIGGERS = """
 select t.tgrelid as relation,
        t.tgrelid::pg_catalog.regclass::text as label,
@@ -133,7 +148,7 @@ def _prepare_one(
 def switch(session: WriteSession, names: Names, tables: list[Table], *, up: bool) -> None:
     """Enable or disable the fence triggers of ``tables`` in one message, within the caller's transaction."""
     trigger = sql.Identifier(names.fence)
-    verb = "enable" if up else "disable"
+    verb = "enable always" if up else "disable"
     if tables:
         session.run(sql.SQL("; ").join(_switch(t, trigger, verb) for t in tables))
 
@@ -149,6 +164,11 @@ def switch_one_by_one(ctx: WriteContext, session: WriteSession, *, up: bool) -> 
                 attempts=ctx.config.copy.lock_attempts,
                 explain=partial(name_holders, session, ctx.names, [table.oid]),
             )
+
+
+def let_through(session: WriteSession, names: Names) -> None:
+    """Make the fence triggers refuse nothing, within the caller's transaction, without any table's lock."""
+    session.run(sql.SQL(FUNCTION_OPEN).format(schema=sql.Identifier(names.schema)))
 
 
 def set_read_only(session: WriteSession, database: str, *, on: bool) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 from migrator.context import ReadContext
 from migrator.pg.catalog import published_tables, wanted_tables
+from migrator.pg.registry import Registry
+from migrator.pg.storage import Storage, is_rewritten, storage
 from migrator.pg.versions import Feature
 from migrator.switchover import fence, streams
 
@@ -22,6 +24,19 @@ where a.attnum > 0
   and not a.attisdropped
 """
 PREPARED = "select gid, prepared from pg_catalog.pg_prepared_xacts where database = current_database()"
+COPIED = """
+select n.nspname as schema, c.relname as name, k.filenode, k.definition
+from {schema}.copied k
+join pg_catalog.pg_class c on c.oid = k.relation
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+"""
+FEEDING = """
+select s.subname
+from pg_catalog.pg_subscription s
+join pg_catalog.pg_database d on d.oid = s.subdbid
+where d.datname = current_database() and s.subenabled
+order by 1
+"""
 APPLY_ERRORS = """
 select coalesce((to_jsonb(s) ->> 'apply_error_count')::bigint, 0)
 from pg_catalog.pg_stat_subscription_stats s
@@ -88,13 +103,50 @@ def destination_is_closed(ctx: ReadContext) -> Iterator[str]:
         yield "the destination's fence is not up"
 
 
+def no_table_is_rewritten(ctx: ReadContext) -> Iterator[str]:
+    """No published table was rewritten since its copy: the stream does not carry that."""
+    copied = {
+        (row.schema, row.name): Storage(row.filenode, row.definition)
+        for row in Registry(ctx.destination, ctx.names).rows(COPIED)
+    }
+    tables = published_tables(ctx.source, ctx.names)
+    now = storage(ctx.source, [t.oid for t in tables])
+    rewritten = [
+        t.label
+        for t in tables
+        if (before := copied.get((t.schema, t.name))) is not None
+        and is_rewritten(before, now.get(t.oid), ctx.source.version)
+    ]
+    if rewritten:
+        yield (
+            f"tables were rewritten (alter table) since their copy, which the stream does not carry: "
+            f"{', '.join(rewritten[:10])}; migrator rollback-to schema_copied, then migrator advance"
+        )
+
+
+def nothing_feeds_the_source(ctx: ReadContext) -> Iterator[str]:
+    """No subscription brings changes into the source: its apply worker passes the fence."""
+    for row in ctx.source.rows(FEEDING):
+        yield f"subscription {row.subname} still brings changes into the source; disable it"
+
+
 GATES: tuple[Gate, ...] = (
     stream_is_live,
     tables_are_ready,
     no_table_is_left_out,
     columns_are_equal,
+    no_table_is_rewritten,
     nothing_is_prepared,
+    nothing_feeds_the_source,
     destination_is_closed,
+)
+
+# What somebody who held a lock may have changed between the gates and the fence.
+UNDER_THE_FENCE: tuple[Gate, ...] = (
+    no_table_is_left_out,
+    columns_are_equal,
+    no_table_is_rewritten,
+    tables_are_ready,
 )
 
 

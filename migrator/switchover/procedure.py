@@ -70,11 +70,10 @@ def hand_over(ctx: WriteContext) -> dict[str, Any]:
     TimedOut naming who is in the way, or where the time went; the source is then writable again.
     """
     attempts = ctx.config.cutover.attempts
-    tables = all_tables(ctx.source)
     for attempt in range(1, attempts + 1):
         watch = Stopwatch(ctx)
         try:
-            return _attempt(ctx, tables, watch)
+            return _attempt(ctx, watch)
         except LockLost as lost:
             if attempt == attempts:
                 raise TimedOut(
@@ -87,7 +86,7 @@ def hand_over(ctx: WriteContext) -> dict[str, Any]:
     raise AssertionError("unreachable: the loop returns or raises")
 
 
-def _attempt(ctx: WriteContext, tables: list[Table], watch: Stopwatch) -> dict[str, Any]:
+def _attempt(ctx: WriteContext, watch: Stopwatch) -> dict[str, Any]:
     budget = ctx.config.cutover.max_pause
     lock_timeout = min(ctx.config.cutover.lock_timeout, budget)
     # The fence has a session of its own: the heartbeat must commit while it is open.
@@ -98,17 +97,18 @@ def _attempt(ctx: WriteContext, tables: list[Table], watch: Stopwatch) -> dict[s
         session.bounded(lock_timeout),
     ):
         registry = WritableRegistry(session, ctx.names)
+        tables = all_tables(ctx.source)
         watch.lap("connect")
         watch.started = ctx.now()
         with session.transaction():
             session.execute(DEAD_MAN, [f"{int(budget * 1000)}ms"])
             _lock(ctx, session, tables)
             watch.lap("lock")
-            _refuse_newcomers(ctx)
+            _ask_again(ctx)
             fence.switch(session, ctx.names, tables, up=True)
             fence.set_read_only(session, ctx.source_server.database, on=True)
             watch.lap("fence")
-            drain.round_trip(ctx, timeout=max(budget - watch.elapsed, 0.1))
+            token = drain.round_trip(ctx, timeout=max(budget - watch.elapsed, 0.1)).token
             watch.lap("drain")
             count = _final_sequences(ctx)
             watch.lap("sequences")
@@ -119,7 +119,12 @@ def _attempt(ctx: WriteContext, tables: list[Table], watch: Stopwatch) -> dict[s
                     hint="the source is writable again; migrator advance tries once more",
                     parts=watch.parts,
                 )
-            evidence = {"tables": len(tables), "sequences": count, "parts_ms": watch.parts}
+            evidence = {
+                "tables": len(tables),
+                "sequences": count,
+                "token": token,
+                "parts_ms": watch.parts,
+            }
             registry.record(EVENT, evidence)
     watch.lap("commit")
     return evidence
@@ -143,10 +148,11 @@ def _lock(ctx: WriteContext, session: WriteSession, tables: list[Table]) -> None
     session.execute(STATEMENT_TIMEOUT, ["0"])
 
 
-def _refuse_newcomers(ctx: ReadContext) -> None:
-    # A table made since the gates were asked is neither fenced nor in the stream.
-    for why in gates.no_table_is_left_out(ctx):
-        raise GateClosed(why, hint="the source is writable again; mend it, then migrator advance")
+def _ask_again(ctx: ReadContext) -> None:
+    # Whoever was in the way may have been changing a table: what was true before the locks may not be.
+    for gate in gates.UNDER_THE_FENCE:
+        for why in gate(ctx):
+            raise GateClosed(why, hint="the source is writable again; mend it, then migrator advance")
 
 
 def _suspects(ctx: ReadContext, tables: list[Table]) -> str:
