@@ -13,7 +13,6 @@ from migrator.connections import pin_of, reading, require_pinned, writing
 from migrator.errors import (
     MigrationExists,
     PastNoReturn,
-    StepFailed,
     UnknownMigration,
     WorkflowChanged,
 )
@@ -162,13 +161,8 @@ class App:
         with self._alone(record, f"rollback-to {to}", timeline=False) as ctx:
             self._refuse_past_no_return(ctx)
             runner = Runner(self.journal(), record.id, ctx)
-            try:
-                for transition in plan.path_back(self._known().state, to):
-                    runner.undo(transition, self._known().state)
-            except StepFailed as error:
-                if error.hint == "migrator advance":
-                    error.hint = f"migrator rollback-to {to}"
-                raise
+            for transition in plan.path_back(self._known().state, to):
+                runner.undo(transition, self._known().state)
         return self._advanced(record.state, started)
 
     def status(self) -> StatusReport:

@@ -164,12 +164,14 @@ def road(
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     made = Tally()
     yield made
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    terminal.write_line(f"\n{made.hits.total()} kills, before the first step {made.hits[BEFORE]}")
+    lines = [f"\n{made.hits.total()} kills, {BEFORE} {made.hits[BEFORE]}"]
     for t in TRANSITIONS:
         hits = {step: made.hits[f"{t.name}/{step}"] for step in t.steps}
         each = ", ".join(f"{step} {count}" for step, count in hits.items())
-        terminal.write_line(f"  {t.name} {sum(hits.values())}: {each}")
+        lines.append(f"  {t.name} {sum(hits.values())}: {each}")
+    plugins = request.config.pluginmanager
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        plugins.get_plugin("terminalreporter").write_line("\n".join(lines))
 
 
 def test_how_long_each_step_takes_undisturbed(road: Road, tally: Tally) -> None:

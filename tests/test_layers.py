@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": CONTRACTS | {"observe", "check", "step", "pg"},
     "observe": CONTRACTS | {"connections", "store", "pg", "copy", "switchover"},
     "runner": CONTRACTS | {"step", "store"},
-    "connections": CONTRACTS | {"pg", "store"},
+    "connections": CONTRACTS | {"pg", "store", "switchover"},
     "check": CONTRACTS | {"checks"},
     "step": CONTRACTS,
     "context": CONTRACTS | {"pg"},
