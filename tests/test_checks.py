@@ -199,6 +199,24 @@ def test_an_extension_that_the_destination_does_not_have(
     assert look(source_database, destination_database).of("missing_extensions") == []
 
 
+def test_tables_of_extensions_that_hold_rows_of_the_user(
+    source_database: str, destination_database: str, look: Callable[..., Findings]
+) -> None:
+    execute(
+        source_database,
+        "create extension citext",
+        'create table "Jobs" (id int primary key)',
+        'alter extension citext add table "Jobs"',
+        # What the extension's own script does with pg_extension_config_dump().
+        "update pg_extension set extconfig = array['\"Jobs\"'::regclass::oid], extcondition = array['']"
+        " where extname = 'citext'",
+    )
+    found = look(source_database, destination_database)
+    assert found.of("extension_tables") == [("warn", '"Jobs"')]
+    execute(source_database, 'alter extension citext drop table "Jobs"')
+    assert look(source_database, destination_database).of("extension_tables") == []
+
+
 def test_a_role_that_the_destination_does_not_have(
     source_cluster: EmbeddedServer,
     source_database: str,

@@ -102,7 +102,11 @@ def test_the_database_properties_are_copied_and_given_back(
     moved = project(source_database, destination_database)
     moved.run("plan", "--yes")
     moved.run("advance", "--to", "schema_copied", "--yes")
-    assert facts(destination_database) == source
+    # Timeouts would end the stream's sessions too: they come when the application does.
+    early = [s for s in source["settings"] if "timeout=" not in s[1]]
+    now = facts(destination_database)
+    assert now.pop("settings") == early
+    assert now.items() < source.items()
 
     moved.run("rollback-to", "planned", "--yes")
     assert facts(destination_database) == before
