@@ -81,7 +81,10 @@ LISTS_OF_NAMES = (
 ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,"]*?))\s*(?:,|$)')
 
 LATE = ("_timeout", "session_preload_libraries", "local_preload_libraries")
-KNOWN = "select lower(name) as name from pg_catalog.pg_settings"
+# pg_settings does not show all of them: not role, for one.
+KNOWN = (
+    "select name from unnest(%s::text[]) as n (name) where pg_catalog.current_setting(name, true) is not null"
+)
 
 # The fence's own setting; it is raised and lowered by the fence alone.
 READ_ONLY = "default_transaction_read_only"
@@ -130,8 +133,8 @@ def database_properties(session: ReadSession) -> Properties:
 
 def known_to(session: ReadSession, wanted: Properties) -> tuple[Properties, list[str]]:
     """Return the properties that a server can take, and the names of settings that it does not know."""
-    known = {row.name for row in session.rows(KNOWN)}
-    usable = tuple(s for s in wanted.settings if "." in s.name or s.name.lower() in known)
+    known = {row.name for row in session.rows(KNOWN, [[s.name for s in wanted.settings]])}
+    usable = tuple(s for s in wanted.settings if "." in s.name or s.name in known)
     left_out = sorted({s.name for s in wanted.settings} - {s.name for s in usable})
     return msgspec.structs.replace(wanted, settings=usable), left_out
 
