@@ -17,6 +17,10 @@ and prints medians and ratios; ``ratios`` maps floor, scripts and pgcopydb to mi
 
 from __future__ import annotations
 
+import sys
+
+sys.path.pop(0)  # this directory, whose copy.py would stand for the standard library's
+
 import argparse
 import json
 import os
@@ -24,7 +28,6 @@ import resource
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -213,7 +216,8 @@ class Bench:
         with work_directory("bench") as directory:
             config = directory / "migrator.toml"
             config.write_text(
-                f'[migration]\nname = "bench"\n[source]\nurl = "{self.url}"\n[destination]\nurl = "{target}"\n'
+                f'[migration]\nname = "bench"\n[source]\nurl = "{self.url}"\n'
+                f'[destination]\nurl = "{target}"\n'
             )
             migrator = [sys.executable, "-m", "migrator", "--config", config, "--yes"]
             self.run(*migrator, "plan")

@@ -22,7 +22,6 @@ from tests.fixtures.servers import connect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from migrator.demo.servers import EmbeddedServer
 
 Roads = Callable[..., Road] if TYPE_CHECKING else Any
 

@@ -286,7 +286,7 @@ def test_a_password_goes_through_the_environment_and_never_through_the_arguments
     program: Callable[[str], Path],
 ) -> None:
     shows = program('echo "$@"; echo "$PGPASSWORD $PGAPPNAME"')
-    said = tools.run(shows, ["-x"], conninfo="postgresql://ann:s%20cret@db/shop", application="us")
+    said = tools.run(shows, ["-x"], conninfo="postgresql://ann:s%20cret@db/shop", application="us").decode()
     arguments, environment = said.splitlines()
     assert "cret" not in arguments
     assert "--no-password" in arguments

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrator.errors import ToolFailed
@@ -173,35 +171,33 @@ def dump_schema(
     pg_restore = pg_dump.with_name("pg_restore")
     if not pg_restore.exists():
         pg_restore = tools.find("pg_restore", **wanted)
-    with tempfile.TemporaryDirectory(prefix="migrator-") as directory:
-        archive = str(Path(directory) / "schema.dump")
-        tools.run(
-            pg_dump,
-            [
-                "--format=custom",
-                "--compress=0",
-                "--schema-only",
-                "--no-publications",
-                "--no-subscriptions",
-                "--no-tablespaces",
-                "--encoding=UTF8",
-                "--lock-wait-timeout=60000",
-                f"--section={section}",
-                *(f"--exclude-schema={_pattern(schema)}" for schema in sorted({names.schema, *without})),
-                f"--file={archive}",
-            ],
-            conninfo=source.conninfo,
-            application=names.application,
-        )
-        listing = tools.run(pg_restore, ["--list", archive], conninfo=None, application=names.application)
-        script = tools.run(
-            pg_restore,
-            # An archive holds the tablespaces all the same; they are left out on the way out of it.
-            ["--verbose", "--no-tablespaces", "--file=-", archive],
-            conninfo=None,
-            application=names.application,
-        )
-    return _parse(listing, script)
+    # The archive stays in memory: a file of it would outlive a kill.
+    archive = tools.run(
+        pg_dump,
+        [
+            "--format=custom",
+            "--compress=0",
+            "--schema-only",
+            "--no-publications",
+            "--no-subscriptions",
+            "--no-tablespaces",
+            "--encoding=UTF8",
+            "--lock-wait-timeout=60000",
+            f"--section={section}",
+            *(f"--exclude-schema={_pattern(schema)}" for schema in sorted({names.schema, *without})),
+        ],
+        application=names.application,
+        conninfo=source.conninfo,
+    )
+    listing = tools.run(pg_restore, ["--list"], application=names.application, given=archive)
+    script = tools.run(
+        pg_restore,
+        # An archive holds the tablespaces all the same; they are left out on the way out of it.
+        ["--verbose", "--no-tablespaces", "--file=-"],
+        application=names.application,
+        given=archive,
+    )
+    return _parse(listing.decode(), script.decode())
 
 
 def _pattern(name: str) -> str:

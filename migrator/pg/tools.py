@@ -72,8 +72,15 @@ def find(program: str, *, at_least: int, prefer: int) -> Path:
     return versions[min(versions, key=lambda major: (abs(major - prefer), -major))]
 
 
-def run(program: Path, arguments: list[str], *, conninfo: str | None, application: str) -> str:
-    """Run a program and return what it printed; a failure is ToolFailed with what it said.
+def run(
+    program: Path,
+    arguments: list[str],
+    *,
+    application: str,
+    conninfo: str | None = None,
+    given: bytes = b"",
+) -> bytes:
+    """Run a program, ``given`` its input, and return what it printed; a failure is ToolFailed.
 
     The password goes through the environment, never through the arguments: those are in every
     process list.
@@ -94,7 +101,7 @@ def run(program: Path, arguments: list[str], *, conninfo: str | None, applicatio
     done = subprocess.run(
         [str(program), *arguments],
         env=environment,
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         check=False,
     )
@@ -105,4 +112,4 @@ def run(program: Path, arguments: list[str], *, conninfo: str | None, applicatio
             hint="migrator advance",
             program=str(program),
         )
-    return done.stdout.decode()
+    return done.stdout

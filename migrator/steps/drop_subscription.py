@@ -10,12 +10,14 @@ from migrator.switchover import streams
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
+DROP_ORIGIN = "select pg_catalog.pg_replication_origin_drop(%s)"
+
 
 class DropSubscription(Step):
     """Drop the subscription on the destination.
 
     Changes: drops our subscription; its slot goes with the next step.
-    Recognised by: no subscription of our name.
+    Recognised by: no subscription of our name, and no origin of the one we dropped.
     Locks and cost: none that others feel.
     If it fails: run the same command again.
     Undo: not from here; the destination is its own master.
@@ -25,11 +27,17 @@ class DropSubscription(Step):
         """Look for the subscription."""
         found = streams.find_subscription(ctx)
         if found is None:
-            return Done({"dropped": ctx.names.subscription})
+            origin = streams.left_origin(ctx)
+            return (
+                Partial(f"origin {origin} is left") if origin else Done({"dropped": ctx.names.subscription})
+            )
         if not found.ours:
             return Conflict(f"subscription {ctx.names.subscription} does not carry our mark")
         return Absent()
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Stop the stream and drop it."""
+        """Stop the stream and drop it, and its origin where that was left behind."""
         streams.drop(ctx)
+        origin = streams.left_origin(ctx)
+        if origin:
+            ctx.write_destination.execute(DROP_ORIGIN, [origin])

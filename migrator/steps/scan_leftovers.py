@@ -25,13 +25,6 @@ union all
 select 'trigger ' || tgname || ' on ' || tgrelid::pg_catalog.regclass::text
 from pg_catalog.pg_trigger
 where tgname = %(fence)s
-union all
-select 'replication origin ' || o.roname
-from pg_catalog.pg_replication_origin o
-where o.roname ~ '^pg_[0-9]+$'
-  and not exists (
-      select from pg_catalog.pg_subscription s where o.roname = 'pg_' || s.oid
-  )
 """
 LOOKED_AT = ("schema", "publication", "subscription", "slot", "fence")
 
@@ -40,7 +33,7 @@ class ScanLeftovers(Step):
     """Prove that nothing of ours is left on either server.
 
     Changes: nothing; it only looks.
-    Recognised by: no schema, publication, subscription, slot, trigger or orphaned origin of ours.
+    Recognised by: no schema, publication, subscription, slot or trigger of ours.
     Locks and cost: none.
     If it fails: the message names what is left and where.
     Undo: nothing to undo.

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from migrator.pg.registry import WritableRegistry
+from migrator.pg.registry import Registry, WritableRegistry
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 # Where the stream stood when its subscription was dropped; the next one begins there.
 POSITION_EVENT = "stream_position"
+# Which origin went with the dropped subscription.
+DROPPED_EVENT = "subscription_dropped"
 
 FIND = """
 select s.oid,
@@ -36,6 +38,7 @@ ENABLE = "alter subscription {name} enable"
 DISABLE = "alter subscription {name} disable"
 DETACH = "alter subscription {name} set (slot_name = none)"
 DROP = "drop subscription {name}"
+ORIGIN = "select roname from pg_catalog.pg_replication_origin where roname = %s"
 POSITION = "select pg_catalog.pg_replication_origin_progress('pg_' || %s, true)::text"
 SLOT_READER = "select active_pid from pg_catalog.pg_replication_slots where slot_name = %s"
 
@@ -67,6 +70,13 @@ def find_subscription(ctx: ReadContext) -> Subscription | None:
         unready=row.unready,
         worker=row.worker,
     )
+
+
+def left_origin(ctx: ReadContext) -> str | None:
+    """Return the replication origin of our dropped subscription where it is still there."""
+    record = Registry(ctx.destination, ctx.names).read(DROPPED_EVENT)
+    name: str | None = ctx.destination.value(ORIGIN, [record["origin"]]) if record else None
+    return name
 
 
 def enable(ctx: WriteContext) -> None:
@@ -102,6 +112,8 @@ def drop(ctx: WriteContext) -> None:
         position = session.value(POSITION, [str(found.oid)])
         if position is not None and registry.is_ours():
             registry.record(POSITION_EVENT, {"position": position})
+        if registry.is_ours():
+            registry.record(DROPPED_EVENT, {"origin": f"pg_{found.oid}"})
         session.run(_on(ctx, DETACH))
         session.run(_on(ctx, DROP))
 
