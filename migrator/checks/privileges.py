@@ -1,7 +1,8 @@
 """Our roles may do what the migration does.
 
 Why it matters: a missing right shows up in the middle of the night, half way through.
-How to fix: use a superuser on both sides; this version needs one.
+The stream's worker logs in as our role of the destination and obeys ``alter role … set role``.
+How to fix: use a superuser on both sides; this version needs one. It is not to become another role.
 """
 
 from __future__ import annotations
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+BECOMES = """
+select distinct split_part(c.setting, '=', 2) as other
+from pg_catalog.pg_db_role_setting s
+cross join lateral unnest(s.setconfig) as c (setting)
+where c.setting ~ '^role='
+  and c.setting <> 'role=none'
+  and s.setrole in (0, (select oid from pg_catalog.pg_roles where rolname = session_user))
+  and s.setdatabase in (
+      0, (select oid from pg_catalog.pg_database where datname = current_database())
+  )
+"""
+
 
 def check(ctx: ReadContext) -> Iterator[Finding]:
     """Look at the roles' attributes."""
@@ -26,3 +39,11 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
                 f"role {server.role} is not a superuser",
                 f'alter role "{server.role}" superuser; -- for the time of the migration',
             )
+    role = ctx.destination_server.role
+    for row in ctx.destination.rows(BECOMES):
+        yield Finding(
+            Severity.BLOCK,
+            "destination",
+            f"role {role} becomes {row.other} when it logs in, and so would the stream's worker",
+            f'alter role "{role}" reset role; -- for the time of the migration',
+        )

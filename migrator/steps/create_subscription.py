@@ -106,6 +106,7 @@ class CreateSubscription(Step):
     def undo(self, ctx: WriteContext) -> None:
         """Stop and drop the stream, and keep its slot."""
         streams.drop(ctx)
+        streams.drop_left_origin(ctx)
 
     def _require_all_tables(self, ctx: ReadContext, session: ReadSession) -> None:
         # A conninfo that leads elsewhere (localhost, seen from the destination) finds other tables.

@@ -10,8 +10,6 @@ from migrator.switchover import streams
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
-DROP_ORIGIN = "select pg_catalog.pg_replication_origin_drop(%s)"
-
 
 class DropSubscription(Step):
     """Drop the subscription on the destination.
@@ -28,9 +26,9 @@ class DropSubscription(Step):
         found = streams.find_subscription(ctx)
         if found is None:
             origin = streams.left_origin(ctx)
-            return (
-                Partial(f"origin {origin} is left") if origin else Done({"dropped": ctx.names.subscription})
-            )
+            if origin is not None:
+                return Partial(f"origin {origin} is left")
+            return Done({"dropped": ctx.names.subscription})
         if not found.ours:
             return Conflict(f"subscription {ctx.names.subscription} does not carry our mark")
         return Absent()
@@ -38,6 +36,4 @@ class DropSubscription(Step):
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Stop the stream and drop it, and its origin where that was left behind."""
         streams.drop(ctx)
-        origin = streams.left_origin(ctx)
-        if origin:
-            ctx.write_destination.execute(DROP_ORIGIN, [origin])
+        streams.drop_left_origin(ctx)

@@ -8,6 +8,7 @@ so that what happened is never decided from our memory.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -104,7 +105,8 @@ def _attempt(ctx: WriteContext, watch: Stopwatch) -> dict[str, Any]:
             session.execute(DEAD_MAN, [f"{int(budget * 1000)}ms"])
             _lock(ctx, session, tables)
             watch.lap("lock")
-            _ask_again(ctx)
+            # Through the fence's own session: any other would queue up behind who waits for the fence.
+            _ask_again(replace(ctx, source=session))
             fence.switch(session, ctx.names, tables, up=True)
             fence.set_read_only(session, ctx.source_server.database, on=True)
             watch.lap("fence")

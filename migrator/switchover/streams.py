@@ -39,6 +39,7 @@ DISABLE = "alter subscription {name} disable"
 DETACH = "alter subscription {name} set (slot_name = none)"
 DROP = "drop subscription {name}"
 ORIGIN = "select roname from pg_catalog.pg_replication_origin where roname = %s"
+DROP_ORIGIN = "select pg_catalog.pg_replication_origin_drop(%s)"
 POSITION = "select pg_catalog.pg_replication_origin_progress('pg_' || %s, true)::text"
 SLOT_READER = "select active_pid from pg_catalog.pg_replication_slots where slot_name = %s"
 
@@ -77,6 +78,16 @@ def left_origin(ctx: ReadContext) -> str | None:
     record = Registry(ctx.destination, ctx.names).read(DROPPED_EVENT)
     name: str | None = ctx.destination.value(ORIGIN, [record["origin"]]) if record else None
     return name
+
+
+def drop_left_origin(ctx: WriteContext) -> None:
+    """Drop that origin, and forget about it."""
+    origin = left_origin(ctx)
+    if origin is not None:
+        ctx.write_destination.execute(DROP_ORIGIN, [origin])
+    registry = WritableRegistry(ctx.write_destination, ctx.names)
+    if registry.is_ours():
+        registry.forget(DROPPED_EVENT)
 
 
 def enable(ctx: WriteContext) -> None:
