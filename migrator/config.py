@@ -98,8 +98,9 @@ class TablesSection(_Section, frozen=True):
 
 
 class CopySection(_Section, frozen=True):
-    """How the initial copy runs."""
+    """How the initial copy runs: ``jobs`` tables at a time."""
 
+    jobs: Count = 4
     lock_timeout: Duration = Duration(2)
     lock_attempts: Count = 30
 

@@ -37,6 +37,8 @@ unlogged = "refuse"
 large_objects = "refuse"
 
 [copy]
+# How many tables are copied at a time, each over a connection of its own to both servers.
+jobs = 4
 # How long a table's lock may be waited for before it is given up and tried again.
 lock_timeout = "2s"
 # How often it is tried.

@@ -69,7 +69,7 @@ def test_a_table_that_is_rewritten_while_the_copy_is_under_way_is_copied_again(
 
 
 def test_a_table_is_locked_only_while_it_is_copied(road: Roads, monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = road("schema_copied")
+    moved = road("schema_copied", copy={"jobs": 1})
     locked = """
         select l.relation::regclass::text
           from pg_locks l
@@ -240,7 +240,7 @@ def test_two_migrations_of_one_source_do_not_see_each_other(
 def test_a_stream_that_an_apply_error_has_stopped_is_told_at_once(
     road: Roads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moved = road("schema_copied")
+    moved = road("schema_copied", replication={"catch_up_timeout": "15s"})
 
     def spoil() -> None:
         moved.on_destination("alter table products add check (title <> 'bad')")

@@ -204,20 +204,18 @@ def _text(query: str, **parts: sql.Composable) -> str:
     return sql.SQL(query).format(**parts).as_string()
 
 
-def relay_failure(error: BaseException) -> MigratorError | None:
-    """Return our error for what went wrong in a relay, or None for what is a bug or an interruption.
+def relay_failure(error: BaseException) -> BaseException:
+    """Return our error for what went wrong in a relay; what is a bug or an interruption stays as it is.
 
-    The first failure counts; the other side's is its echo.
+    Of several failures the first that a server gave counts; the others are its echo.
     """
     if isinstance(error, BaseExceptionGroup):
-        found = (relay_failure(e) for e in error.exceptions)
-        return next((f for f in found if f is not None), None)
-    if isinstance(error, MigratorError):
-        return error
+        found = [relay_failure(e) for e in error.exceptions]
+        return next((f for f in found if isinstance(f, MigratorError)), found[0])
     if isinstance(error, asyncpg.PostgresConnectionError):
         return translated("copy", "", str(error))
     if isinstance(error, asyncpg.PostgresError):
         return translated("copy", error.sqlstate or "XX000", str(error), error.detail or "")
     if isinstance(error, OSError | asyncpg.InterfaceError):
         return translated("copy", "", str(error) or type(error).__name__)
-    return None
+    return error

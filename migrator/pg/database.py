@@ -80,7 +80,7 @@ LISTS_OF_NAMES = (
 )
 ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,"]*?))\s*(?:,|$)')
 
-LATE = ("_timeout", "session_preload_libraries", "local_preload_libraries")
+LATE = ("_timeout", "role", "session_preload_libraries", "local_preload_libraries")
 # pg_settings does not show all of them: not role, for one.
 KNOWN = (
     "select name from unnest(%s::text[]) as n (name) where pg_catalog.current_setting(name, true) is not null"
@@ -142,8 +142,8 @@ def known_to(session: ReadSession, wanted: Properties) -> tuple[Properties, list
 def without_late(wanted: Properties) -> Properties:
     """Return the properties without the settings that would hurt the stream's apply worker, or us.
 
-    The worker obeys the database's timeouts, and a library that cannot be loaded shuts everybody out;
-    these are copied when the destination opens.
+    The worker obeys the database's timeouts and roles, and a library that cannot be loaded shuts
+    everybody out; these are copied when the destination opens.
     """
     early = tuple(s for s in wanted.settings if not s.name.lower().endswith(LATE))
     return msgspec.structs.replace(wanted, settings=early)

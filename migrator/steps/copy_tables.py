@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -48,11 +50,11 @@ class CopyTables(Step):
     """Copy all rows from one snapshot, the one the stream continues.
 
     Changes: creates replication slot ``migrator_…`` on the source and fills the published tables on
-    the destination with what the slot's snapshot sees, largest first; each table is truncated,
-    filled (frozen) and recorded in one transaction.
+    the destination with what the slot's snapshot sees, ``[copy] jobs`` at a time, largest first; each
+    table is truncated, filled (frozen) and recorded in one transaction.
     Recognised by: our slot on the source, and on the destination a record of each published table
     that carries the slot's position.
-    Locks and cost: ``access share`` on one table at a time, and a snapshot that holds back vacuum on
+    Locks and cost: ``access share`` on the tables being copied, and a snapshot that holds back vacuum on
     the source until the end; the slot keeps WAL from its creation on.
     If it fails: the snapshot is gone with its connection; the next run truncates what was copied and
     begins again from a fresh slot, and says so.
@@ -97,10 +99,7 @@ class CopyTables(Step):
             try:
                 asyncio.run(_copy_all(ctx, tables, forms, snapshot))
             except (Exception, BaseExceptionGroup) as error:
-                failure = relay_failure(error)
-                if failure is None:
-                    raise
-                raise failure from error
+                raise relay_failure(error) from error
 
     def undo(self, ctx: WriteContext) -> None:
         """Drop the slot, then empty what was filled."""
@@ -145,16 +144,24 @@ class CopyTables(Step):
 async def _copy_all(
     ctx: WriteContext, tables: list[Table], forms: dict[int, Shape], snapshot: Snapshot
 ) -> None:
-    ordered = sorted(tables, key=lambda t: t.bytes, reverse=True)
-    meter = Meter(ctx, sum(t.bytes for t in ordered))
-    relay = await Relay.open(ctx.write_source, ctx.write_destination, ctx.names)
-    try:
-        for table in ordered:
-            meter.begin(table)
-            copied = await relay.copy(table, forms[table.oid], snapshot, meter.sent)
-            meter.end(copied)
-    finally:
-        await relay.close()
+    waiting = deque(sorted(tables, key=lambda t: t.bytes, reverse=True))
+    meter = Meter(ctx, sum(t.bytes for t in tables))
+
+    async def carry() -> None:
+        relay = await Relay.open(ctx.write_source, ctx.write_destination, ctx.names)
+        try:
+            while waiting:
+                table = waiting.popleft()
+                meter.begin(table)
+                copied = await relay.copy(table, forms[table.oid], snapshot, partial(meter.sent, table))
+                meter.end(table, copied)
+        finally:
+            await relay.close()
+
+    # The first failure cancels the others: a TaskGroup ends only when all of them have ended.
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(ctx.config.copy.jobs, len(tables))):
+            group.create_task(carry())
 
 
 class Meter:
@@ -164,28 +171,31 @@ class Meter:
         self.ctx = ctx
         self.expected = expected
         self.finished = 0
-        self.table = Table(0, "", "")
-        self.told = 0.0
+        self.under_way: dict[int, int] = {}
+        self.told: dict[int, float] = {}
 
     def begin(self, table: Table) -> None:
         """Start a table."""
-        self.table = table
+        self.under_way[table.oid] = 0
         self.ctx.emit(TableProgressed(table.label, "started", 0, 0, table.bytes))
 
-    def sent(self, size: int) -> None:
+    def sent(self, table: Table, size: int) -> None:
         """Take note that ``size`` bytes of the table are sent so far."""
-        if self.ctx.now() - self.told < TELL_EVERY:
+        self.under_way[table.oid] = size
+        if self.ctx.now() - self.told.get(table.oid, 0.0) < TELL_EVERY:
             return
-        self.told = self.ctx.now()
-        done = self.finished + size
-        self.ctx.progress(done, max(self.expected, done), "bytes", self.table.label)
-        self.ctx.emit(TableProgressed(self.table.label, "copying", 0, size, self.table.bytes))
+        self.told[table.oid] = self.ctx.now()
+        self._tell(table)
+        self.ctx.emit(TableProgressed(table.label, "copying", 0, size, table.bytes))
 
-    def end(self, copied: Copied) -> None:
+    def end(self, table: Table, copied: Copied) -> None:
         """Finish the table."""
+        del self.under_way[table.oid]
         self.finished += copied.bytes
-        self.expected += copied.bytes - self.table.bytes
-        self.ctx.progress(self.finished, max(self.expected, self.finished), "bytes", self.table.label)
-        self.ctx.emit(
-            TableProgressed(self.table.label, "copied", copied.rows, copied.bytes, self.table.bytes)
-        )
+        self.expected += copied.bytes - table.bytes
+        self._tell(table)
+        self.ctx.emit(TableProgressed(table.label, "copied", copied.rows, copied.bytes, table.bytes))
+
+    def _tell(self, table: Table) -> None:
+        done = self.finished + sum(self.under_way.values())
+        self.ctx.progress(done, max(self.expected, done), "bytes", table.label)
