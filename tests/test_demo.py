@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import tomllib
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -80,6 +81,11 @@ def test_the_demo_ends_cleaned_and_leaves_nothing(
     assert list(directory.iterdir()) == []
 
 
+def hear(how: signal.Signals) -> None:
+    """Take the signal, also where the tests themselves run in the background and ignore it."""
+    signal.signal(how, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("moment", "how"),
     [
@@ -97,6 +103,7 @@ def test_an_interrupted_demo_leaves_nothing(directory: Path, moment: str, how: s
         text=True,
         cwd=directory,
         env=clean_environment() | {"TMPDIR": str(directory)},
+        preexec_fn=partial(hear, how),
     )
     assert process.stderr is not None
     for line in process.stderr:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -184,7 +183,7 @@ def _migrator(config: Path, *words: str, as_json: bool) -> str:
     try:
         said, _ = process.communicate()
     except BaseException:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         try:
             process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
