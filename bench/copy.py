@@ -54,28 +54,28 @@ create table small_b (id int primary key, v text);
 """
 FILL = """
 insert into customers
-select i, 'Customer ' || i, md5(i::text) || '@example.org', date '2020-01-01' + (i % 2000),
+select i, 'Customer ' || i, md5(i::text) || '@example.org', date '2020-01-01' + (i % 2000)::int,
        i % 10000, repeat('n', (i % 60)::int)
-from generate_series(1, {customers}) i;
+from generate_series(1::bigint, {customers}) i;
 insert into orders
 select i, 1 + (i * 7919) % {customers}, timestamptz '2023-01-01' + (i || ' s')::interval,
-       (array['new','paid','sent','done'])[1 + i % 4], i % 5000, md5(i::text) || md5((i + 1)::text)
-from generate_series(1, {orders}) i;
+       (array['new','paid','sent','done'])[(1 + i % 4)::int], i % 5000, md5(i::text) || md5((i + 1)::text)
+from generate_series(1::bigint, {orders}) i;
 insert into lines
 select i, 1 + (i * 31) % {orders}, i % 50000, 1 + i % 9, i % 300, md5(i::text)
-from generate_series(1, {lines}) i;
+from generate_series(1::bigint, {lines}) i;
 insert into events
 select i, timestamptz '2024-01-01' + (i || ' s')::interval, 'kind' || i % 40,
        jsonb_build_object('id', i, 'hash', md5(i::text), 'n', i % 97, 'x', repeat('x', (i % 90)::int))
-from generate_series(1, {events}) i;
+from generate_series(1::bigint, {events}) i;
 insert into readings
 select i % 500, timestamptz '2024-01-01' + (i || ' s')::interval, i * 0.37, i % 16
-from generate_series(1, {readings}) i;
+from generate_series(1::bigint, {readings}) i;
 insert into documents
 select md5(i::text)::uuid, 'Title ' || i, repeat(md5(i::text), 20), array['a' || i % 9, 'b' || i % 7]
-from generate_series(1, {documents}) i;
-insert into small_a select i, md5(i::text) from generate_series(1, 20000) i;
-insert into small_b select i, md5(i::text) from generate_series(1, 20000) i;
+from generate_series(1::bigint, {documents}) i;
+insert into small_a select i, md5(i::text) from generate_series(1::bigint, 20000) i;
+insert into small_b select i, md5(i::text) from generate_series(1::bigint, 20000) i;
 """
 INDEXES = """
 create index on customers (email);
