@@ -109,6 +109,16 @@ def test_a_directory_and_bytes_and_text_that_is_not_toml_are_refused(tmp_path: P
     assert "is not TOML" in refusal(tmp_path, "[migration\n")
 
 
+def test_a_passphrase_that_a_process_list_would_show_is_refused(tmp_path: Path) -> None:
+    message = refusal(
+        tmp_path,
+        '[migration]\nname = "m"\n[source]\nurl = "postgresql://a/x?sslpassword=geheim"\n'
+        '[destination]\nurl = "postgresql://b/x"\n',
+    )
+    assert "source.url cannot be used: sslpassword would be seen by others" in message
+    assert "geheim" not in message
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, '[migration]\nname = 5\n[copy]\nlock_timeot = "2s"\n')
     assert len(message.splitlines()) == 4

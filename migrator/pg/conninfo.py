@@ -17,9 +17,12 @@ _URL = re.compile(r"postgres(?:ql)?://(?P<authority>[^/?]*)(?P<path>[^?]*)")
 def flaw(conninfo: str) -> str:
     """Return why libpq cannot read a conninfo, or surely takes it amiss; nothing for a usable one."""
     try:
-        conninfo_to_dict(conninfo)
+        parts = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError as error:
         return _QUOTED.split(str(error))[0].strip()
+    if "sslpassword" in parts:
+        # libpq knows no variable for it, and pg_dump's arguments are in every process list.
+        return "sslpassword would be seen by others; take a key file without a passphrase"
     url = _URL.match(conninfo)
     if url is not None:
         signs = url["authority"].count("@")

@@ -24,6 +24,7 @@ UNLOGGED = (
     ("log_statement", "none"),
     ("log_min_error_statement", "panic"),
     ("log_min_duration_statement", "-1"),
+    ("pg_stat_statements.track_utility", "off"),
 )
 # Values travel as text; a destination of 15 and newer tells the source so by itself.
 PLAIN_TEXT = "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3"
