@@ -12,7 +12,6 @@ from migrator.errors import Unreachable
 from migrator.events import ignore
 from migrator.pg.catalog import published_tables, wanted_tables
 from migrator.pg.session import shown
-from migrator.pg.versions import Feature
 from migrator.report import (
     ProgressReport,
     ServerReport,
@@ -38,11 +37,6 @@ select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.confirmed_f
 from pg_catalog.pg_replication_slots s
 left join pg_catalog.pg_stat_replication r on r.pid = s.active_pid
 where s.slot_name = %s
-"""
-APPLY_ERRORS = """
-select (to_jsonb(s) ->> 'apply_error_count')::bigint
-from pg_catalog.pg_stat_subscription_stats s
-where s.subid = %s
 """
 
 
@@ -84,9 +78,7 @@ def stream_report(ctx: ReadContext) -> StreamReport | None:
     if subscription is None and slot is None:
         return None
     lag = ctx.source.row(LAG, [ctx.names.slot])
-    errors = None
-    if subscription is not None and ctx.destination_server.has(Feature.SUBSCRIPTION_STATS):
-        errors = ctx.destination.value(APPLY_ERRORS, [subscription.oid])
+    errors = streams.apply_errors(ctx, subscription.oid) if subscription is not None else None
     if subscription is None:
         state = "no subscription yet"
     elif not subscription.enabled:

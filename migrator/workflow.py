@@ -145,10 +145,6 @@ class Lifecycle:
         """Return the transition that leaves the current state, or None when it is terminal."""
         return next((t for t in TRANSITIONS if t.source == self.state), None)
 
-    def previous(self) -> Transition | None:
-        """Return the transition that led to the current state, or None for ``planned``."""
-        return next((t for t in TRANSITIONS if t.target == self.state), None)
-
     def require(self, name: str) -> Transition:
         """Return the transition ``name`` if the current state allows it.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Severity
 from migrator.pg.catalog import unidentified, wanted_tables
+from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     """Look at every table that ``[tables]`` takes in."""
     tables = wanted_tables(ctx.source, ctx.config.tables)
     bad = {t.oid: t for t in unidentified(tables)}
-    query = CANDIDATES if ctx.source_server.major > 10 else CANDIDATES_10
+    query = CANDIDATES if ctx.source_server.has(Feature.COVERING_INDEXES) else CANDIDATES_10
     index: dict[int, str] = {}
     for row in ctx.source.rows(query, [list(bad)]):
         index.setdefault(row.relation, row.name)

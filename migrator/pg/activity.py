@@ -38,19 +38,6 @@ where a.application_name = %s
   and a.pid <> all (%s)
 """
 
-BLOCKERS = """
-select distinct b.pid,
-       b.usename as role,
-       b.application_name as application,
-       b.state,
-       extract(epoch from clock_timestamp() - b.xact_start)::int as age,
-       left(b.query, 100) as query
-from pg_catalog.pg_stat_activity w
-cross join lateral unnest(pg_catalog.pg_blocking_pids(w.pid)) as blocking (pid)
-join pg_catalog.pg_stat_activity b on b.pid = blocking.pid
-where w.pid = %s
-"""
-
 HOLDERS = """
 select distinct a.pid, a.usename as role, a.application_name as application, a.state,
        extract(epoch from clock_timestamp() - a.xact_start)::int as age,
@@ -124,11 +111,6 @@ def end_orphans(session: WriteSession, names: Names, ours: list[int], timeout: f
             )
         time.sleep(0.05)
     return len(ended)
-
-
-def name_blockers(session: ReadSession, pid: int) -> str:
-    """Return who blocks the backend ``pid``: pid, role, application, age and query of each."""
-    return describe(session.rows(BLOCKERS, [pid]))
 
 
 def name_writers(session: ReadSession) -> str:

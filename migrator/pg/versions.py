@@ -5,38 +5,48 @@ Ask ``server.has(Feature.X)``; nothing else in migrator compares version numbers
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, auto
 
 
 class Feature(Enum):
-    """A capability and the first ``server_version_num`` that has it (release notes of that version)."""
+    """A capability that not every version has."""
 
-    LOGICAL_REPLICATION = 100000
-    GENERATED_COLUMNS = 120000
-    DATABASE_COLLATION_PROVIDER = 150000
-    SLOT_WAL_STATUS = 130000
-    TID_RANGE_SCAN = 140000
-    IDLE_SESSION_TIMEOUT = 140000.1
-    CLIENT_CONNECTION_CHECK = 140000.2
-    STREAM_IN_PROGRESS = 140000.3
-    PARTITIONED_IN_STATS = 140000.4
-    DISABLE_ON_ERROR = 150000.1
-    SUBSCRIPTION_STATS = 150000.2
-    RUN_AS_OWNER = 160000
-    TRANSACTION_TIMEOUT = 170000
-    EVENT_TRIGGERS_SETTING = 170000.1
-    TRUNCATE_IN_STREAM = 110000
-    NOT_VALID_ON_PARTITIONED = 180000
+    CLIENT_CONNECTION_CHECK = auto()
+    COVERING_INDEXES = auto()
+    DISABLE_ON_ERROR = auto()
+    EVENT_TRIGGERS_SETTING = auto()
+    GENERATED_COLUMNS = auto()
+    IDLE_SESSION_TIMEOUT = auto()
+    LOGICAL_REPLICATION = auto()
+    NOT_VALID_ON_PARTITIONED = auto()
+    RUN_AS_OWNER = auto()
+    STREAM_IN_PROGRESS = auto()
+    SUBSCRIPTION_STATS = auto()
+    TRANSACTION_TIMEOUT = auto()
+    TRUNCATE_IN_STREAM = auto()
 
-    @property
-    def since(self) -> int:
-        """Return the first ``server_version_num`` with the feature."""
-        return int(self.value)
+
+# The first server_version_num that has it, from that version's release notes.
+SINCE: dict[Feature, int] = {
+    Feature.LOGICAL_REPLICATION: 100000,
+    Feature.COVERING_INDEXES: 110000,
+    Feature.TRUNCATE_IN_STREAM: 110000,
+    Feature.GENERATED_COLUMNS: 120000,
+    Feature.CLIENT_CONNECTION_CHECK: 140000,
+    Feature.IDLE_SESSION_TIMEOUT: 140000,
+    Feature.STREAM_IN_PROGRESS: 140000,
+    Feature.DISABLE_ON_ERROR: 150000,
+    Feature.SUBSCRIPTION_STATS: 150000,
+    Feature.RUN_AS_OWNER: 160000,
+    Feature.EVENT_TRIGGERS_SETTING: 170000,
+    Feature.TRANSACTION_TIMEOUT: 170000,
+    Feature.NOT_VALID_ON_PARTITIONED: 180000,
+}
 
 
 def has(version: int, feature: Feature) -> bool:
     """Return whether a server of that ``server_version_num`` has the feature."""
-    return version >= feature.since
+    return version >= SINCE[feature]
 
 
 def major_of(version: int) -> int:

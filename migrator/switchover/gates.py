@@ -8,7 +8,6 @@ from migrator.context import ReadContext
 from migrator.pg.catalog import published_tables, wanted_tables
 from migrator.pg.registry import Registry
 from migrator.pg.storage import Storage, is_rewritten, storage
-from migrator.pg.versions import Feature
 from migrator.switchover import fence, streams
 
 COLUMNS = """
@@ -36,11 +35,6 @@ from pg_catalog.pg_subscription s
 join pg_catalog.pg_database d on d.oid = s.subdbid
 where d.datname = current_database() and s.subenabled
 order by 1
-"""
-APPLY_ERRORS = """
-select coalesce((to_jsonb(s) ->> 'apply_error_count')::bigint, 0)
-from pg_catalog.pg_stat_subscription_stats s
-where s.subid = %s
 """
 
 Gate = Callable[[ReadContext], Iterator[str]]
@@ -156,7 +150,5 @@ def closed(ctx: ReadContext) -> list[str]:
 
 
 def _apply_errors(ctx: ReadContext, oid: int) -> str:
-    if not ctx.destination_server.has(Feature.SUBSCRIPTION_STATS):
-        return ""
-    count = ctx.destination.value(APPLY_ERRORS, [oid]) or 0
+    count = streams.apply_errors(ctx, oid)
     return f" after {count} apply errors; see the destination's server log" if count else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from migrator.pg.registry import Registry, WritableRegistry
+from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
@@ -41,6 +42,11 @@ DROP = "drop subscription {name}"
 ORIGIN = "select roname from pg_catalog.pg_replication_origin where roname = %s"
 DROP_ORIGIN = "select pg_catalog.pg_replication_origin_drop(%s)"
 POSITION = "select pg_catalog.pg_replication_origin_progress('pg_' || %s, true)::text"
+APPLY_ERRORS = """
+select (to_jsonb(s) ->> 'apply_error_count')::bigint
+from pg_catalog.pg_stat_subscription_stats s
+where s.subid = %s
+"""
 SLOT_READER = "select active_pid from pg_catalog.pg_replication_slots where slot_name = %s"
 
 
@@ -71,6 +77,14 @@ def find_subscription(ctx: ReadContext) -> Subscription | None:
         unready=row.unready,
         worker=row.worker,
     )
+
+
+def apply_errors(ctx: ReadContext, oid: int) -> int | None:
+    """Return how often the stream's worker has failed, or None where the server does not count it."""
+    if not ctx.destination_server.has(Feature.SUBSCRIPTION_STATS):
+        return None
+    count: int | None = ctx.destination.value(APPLY_ERRORS, [oid])
+    return count
 
 
 def left_origin(ctx: ReadContext) -> str | None:
