@@ -21,6 +21,7 @@ from migrator.report import (
     TableProgress,
     TransitionReport,
 )
+from migrator.store.lease import process_is_gone
 from migrator.switchover import fence, streams
 from migrator.switchover.procedure import cutover_record
 from migrator.workflow import STATES, TRANSITIONS, Lifecycle, State
@@ -136,6 +137,8 @@ def told(attempt: AttemptRecord | None) -> str:
 def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusReport:
     """Say where a migration stands, as far as the servers can be reached."""
     holder = journal.lease.holder(record.id)
+    if holder is not None and process_is_gone(holder):
+        holder = None
     report = StatusReport(
         migration=record.name,
         state=record.state.value,

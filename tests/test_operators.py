@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import signal
 import socket
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,8 @@ def test_after_the_first_is_killed_the_second_proceeds_at_once(
     first.send_signal(signal.SIGKILL)
     first.wait()
     second = pair.start_first()
-    assert pair.project.json("status")["holder"].startswith(f"{getpass.getuser()}@")
+    who = re.compile(rf"{re.escape(getpass.getuser())}@.* pid {second.pid} ")
+    small.wait_until(lambda: who.match(pair.project.json("status")["holder"]), "the second to hold the lease")
     open_transaction.rollback()
     assert second.wait(30) == 0, second.communicate()
     assert pair.project.json("status")["state"] == "replicating"

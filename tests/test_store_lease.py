@@ -6,12 +6,14 @@ import os
 import subprocess
 import threading
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from migrator.errors import LeaseHeld
 from migrator.store.lease import Holder, process_is_gone
+from migrator.workflow import STATES
 from tests.test_store_fixtures import plan
 
 if TYPE_CHECKING:
@@ -88,6 +90,15 @@ def test_of_two_heirs_exactly_one_wins(journal: Journal) -> None:
     for thread in threads:
         thread.join()
     assert len(refused) == 1
+
+
+def test_the_last_state_takes_the_lease_with_it(journal: Journal) -> None:
+    migration = plan(journal).id
+    journal.lease.take(migration, Holder.here("migrator advance"), dead=lambda _: False)
+    for here, there in pairwise(STATES):
+        assert journal.lease.holder(migration) is not None
+        journal.move(migration, here, there)
+    assert journal.lease.holder(migration) is None
 
 
 def test_a_process_is_gone_when_it_ended_or_its_number_was_given_to_another() -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from migrator.errors import MigrationExists, StaleState, UnknownMigration
 from migrator.store.attempts import AttemptJournal, put_attempt
 from migrator.store.database import reading, shown, writing
 from migrator.store.lease import Lease
-from migrator.store.models import Migration, now
+from migrator.store.models import LeaseRow, Migration, now
 from migrator.store.progress import ProgressJournal, put_findings
 from migrator.store.records import (
     AttemptRecord,
@@ -24,7 +24,7 @@ from migrator.store.records import (
     SampleRecord,
     TableRecord,
 )
-from migrator.workflow import TRANSITIONS, State, parse_state
+from migrator.workflow import STATES, TRANSITIONS, State, parse_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,7 +118,10 @@ class Journal(AttemptJournal, ProgressJournal):
             return sorted(connection.execute(select(Migration.name)).scalars())
 
     def move(self, migration_id: int, from_state: State, to_state: State) -> None:
-        """Swap the state, and record the move. Raises StaleState when it is not ``from_state``."""
+        """Swap the state, and record the move. Raises StaleState when it is not ``from_state``.
+
+        The last state takes the lease with it: no further command would clear that of a killed run.
+        """
         moment = now()
         with writing(self._engine) as connection:
             _swap(connection, migration_id, from_state, state=to_state.value)
@@ -133,6 +136,8 @@ class Journal(AttemptJournal, ProgressJournal):
                 started_at=moment,
                 finished_at=moment,
             )
+            if to_state is STATES[-1]:
+                connection.execute(delete(LeaseRow).where(LeaseRow.migration_id == migration_id))
 
 
 def _plan(key: str, source: Pin, destination: Pin, workflow: str, tables: Iterable[str]) -> dict[str, Any]:
