@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrator.errors import Conflict
+from migrator.pg.catalog import USER_SCHEMA
 
 if TYPE_CHECKING:
     from migrator.pg.registry import Registry, WritableRegistry
@@ -81,8 +82,7 @@ def _objects(catalogs: tuple[tuple[str, str, str], ...], condition: str) -> str:
                     select
                     from pg_catalog.pg_namespace n
                     where n.oid = {schema}
-                      and (n.nspname ~ '^pg_' or n.nspname = 'information_schema'
-                           or pg_catalog.obj_description(n.oid, 'pg_namespace') ~ '^migrator:')
+                      and not ({USER_SCHEMA})
                 )"""
             if schema
             else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from migrator.pg.catalog import USER_SCHEMA
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Done, Found, Partial, Step
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
 EVENT = "analyzed"
 
 # Roots too: the statistics of a whole partitioned table come from its own ANALYZE.
-TABLES = """
+TABLES = f"""
 select c.oid, n.nspname as schema, c.relname as name
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'm')
   and c.relpersistence <> 't'
-  and n.nspname !~ '^pg_'
-  and n.nspname <> 'information_schema'
-  and coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') !~ '^migrator:'
+  and {USER_SCHEMA}
 order by c.relkind = 'p', pg_catalog.pg_relation_size(c.oid) desc
 """
 ANALYZE = "analyze {table}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.errors import VerifyFailed
-from migrator.pg.catalog import indexes_of_views, registries
+from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA, indexes_of_views, registries
 from migrator.pg.dump import Entry, Part, dump_schema
 from migrator.pg.made import drop_made
 from migrator.pg.registry import Registry, WritableRegistry
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 # Indexes of tables; those of materialized views come with the views.
-INDEXES = """
+INDEXES = f"""
 select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(x.relname) as name
 from pg_catalog.pg_index i
 join pg_catalog.pg_class x on x.oid = i.indexrelid
@@ -25,16 +25,8 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p')
   and c.relpersistence <> 't'
   and i.indisvalid
-  and n.nspname !~ '^pg_'
-  and n.nspname <> 'information_schema'
-  and coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') !~ '^migrator:'
-  and not exists (
-      select
-      from pg_catalog.pg_depend e
-      where e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-        and e.objid = c.oid
-        and e.deptype = 'e'
-  )
+  and {USER_SCHEMA}
+  and {NOT_OF_EXTENSION}
 """
 
 
