@@ -165,6 +165,30 @@ class App:
                 runner.undo(transition, self._known().state)
         return self._advanced(record.state, started)
 
+    def preview_refresh(self) -> PlanReport:
+        """Say what ``refresh`` would do, and write nothing."""
+        record = self._known()
+        steps = plan.refreshing(record.state)
+        with reading(self.config, record, self.emit) as ctx:
+            require_pinned(record, ctx)
+            self._refuse_past_no_return(ctx)
+            return plan.plan_report(ctx, record.state, [], plan.forward(ctx, (steps,)))
+
+    def refresh(self) -> AdvanceReport:
+        """Take in the tables that the source has got since; the state stays.
+
+        Raises OutOfOrder in another state than ``replicating`` and ``seq_synced``, or what the failing
+        step raised.
+        """
+        record = self._known()
+        plan.refreshing(record.state)
+        started = time.monotonic()
+        with self._alone(record, "refresh") as ctx:
+            self._refuse_past_no_return(ctx)
+            runner = Runner(self.journal(), record.id, ctx)
+            runner.run_steps(plan.refreshing(self._known().state))
+        return self._advanced(record.state, started)
+
     def status(self) -> StatusReport:
         """Say where the migration stands."""
         return status(self.config, self.journal(), self._known(check_workflow=False))
@@ -229,8 +253,8 @@ class App:
 
         def emit(event: Event) -> None:
             match event:
-                case CopyStarted(tables):
-                    journal.reset_tables(record.id)
+                case CopyStarted(tables, resumed):
+                    journal.reset_tables(record.id, [name for name, _ in tables] if resumed else None)
                     journal.plan_tables(record.id, list(tables))
                 case TableProgressed(table, "copied", rows, size, _):
                     journal.table_finished(record.id, table, rows=rows, bytes=size)

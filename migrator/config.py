@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_FILE", "Config", "Duration", "LoadedConfig", "Size", "load"]
 
 DEFAULT_FILE = "migrator.toml"
+SMALLEST_PIECE = 1024**2
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,9 +99,11 @@ class TablesSection(_Section, frozen=True):
 
 
 class CopySection(_Section, frozen=True):
-    """How the initial copy runs: ``jobs`` tables at a time."""
+    """How the initial copy runs: ``jobs`` tables or pieces, and ``index_jobs`` builds, at a time."""
 
     jobs: Count = 4
+    index_jobs: Count = 4
+    split_above: Size = Size(1024**3)
     lock_timeout: Duration = Duration(2)
     lock_attempts: Count = 30
 
@@ -243,6 +246,8 @@ def _unusable(config: Config) -> Iterator[str]:
             f"destination.url is {show(config.destination.url)}, the same as source.url; "
             "accepted is the url of another database"
         )
+    if config.copy.split_above < SMALLEST_PIECE:
+        yield f'copy.split_above is {int(config.copy.split_above)} bytes; accepted is a size from "1MB"'
     if config.cutover.router == "command" and not any(config.router.command.re_route[:1]):
         yield (
             f"router.command.re_route is {show(list(config.router.command.re_route))}; "

@@ -37,8 +37,13 @@ unlogged = "refuse"
 large_objects = "refuse"
 
 [copy]
-# How many tables are copied at a time, each over a connection of its own to both servers.
+# How many tables, or pieces of a large one, are copied at a time, each over a connection of its
+# own to both servers.
 jobs = 4
+# How many indexes are built at a time on the destination, each by a connection of its own.
+index_jobs = 4
+# A table larger than this is copied in even pieces of about this size, several at a time.
+split_above = "1GB"
 # How long a table's lock may be waited for before it is given up and tried again.
 lock_timeout = "2s"
 # How often it is tried.

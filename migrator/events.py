@@ -64,9 +64,13 @@ class StepProgress(Event):
 
 @dataclass(frozen=True)
 class CopyStarted(Event):
-    """The initial copy begins, from nothing: the tables with their estimated bytes."""
+    """The initial copy begins: the tables with their estimated bytes.
+
+    From nothing, or when ``resumed`` with those that were not in yet.
+    """
 
     tables: tuple[tuple[str, int], ...]
+    resumed: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from migrator.check import blocking
-from migrator.errors import ChecksBlocked, PastNoReturn
+from migrator.errors import ChecksBlocked, OutOfOrder, PastNoReturn
 from migrator.observe import server_report
 from migrator.pg.catalog import sequences, wanted_tables
 from migrator.report import PlanReport, StepReport, TransitionReport
 from migrator.step import Conflict, Done, Partial, load_step
-from migrator.workflow import TRANSITIONS, Lifecycle, State, Transition
+from migrator.workflow import REFRESH, REFRESHABLE, TRANSITIONS, Lifecycle, State, Transition
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext
@@ -30,6 +31,18 @@ def path(state: State, to: State | None) -> tuple[Transition, ...]:
         return lifecycle.path_to(to)
     following = lifecycle.next()
     return (lifecycle.require(following.name),) if following else lifecycle.path_to(state)
+
+
+def refreshing(state: State) -> Transition:
+    """Return what ``refresh`` runs. Raises OutOfOrder in a state without a stream that is to go on."""
+    if state not in REFRESHABLE:
+        raise OutOfOrder(
+            f"refused: the migration is {state}, and refresh needs state {' or '.join(REFRESHABLE)}",
+            hint="migrator status",
+            state=state.value,
+            allowed=[],
+        )
+    return replace(REFRESH, source=state, target=state)
 
 
 def path_back(state: State, to: State) -> tuple[Transition, ...]:

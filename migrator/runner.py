@@ -38,11 +38,15 @@ class Runner:
         Raises whatever the first failing step raises, recorded in the journal; StaleState when the
         state was moved by somebody else meanwhile.
         """
+        self.run_steps(transition)
+        self.journal.move(self.migration_id, transition.source, transition.target)
+        self.ctx.emit(events.StateChanged(transition.source, transition.target))
+
+    def run_steps(self, transition: Transition) -> None:
+        """Run a transition's steps in order, and leave the state as it is."""
         self._announce(transition, undo=False)
         for number, name in enumerate(transition.steps, 1):
             self._run(transition, load_step(name), number, "apply", self._apply)
-        self.journal.move(self.migration_id, transition.source, transition.target)
-        self.ctx.emit(events.StateChanged(transition.source, transition.target))
 
     def undo(self, transition: Transition, state: State) -> None:
         """Undo a transition's steps in reverse order.

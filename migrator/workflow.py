@@ -105,6 +105,25 @@ TRANSITIONS: tuple[Transition, ...] = (
     ),
 )
 
+# What ``migrator refresh`` runs; the state stays. It is no transition of the machine: a running migration
+# takes in what the source has got since, by a step of its own and those whose work has grown by it.
+REFRESH = Transition(
+    "refresh",
+    State.REPLICATING,
+    State.REPLICATING,
+    (
+        "take_in_tables",
+        "build_indexes",
+        "add_foreign_keys",
+        "restore_post_data",
+        "refresh_materialized_views",
+        "analyze_tables",
+        "fence_destination",
+        "await_catch_up",
+    ),
+)
+REFRESHABLE = (State.REPLICATING, State.SEQ_SYNCED)
+
 ALL_STEPS: tuple[str, ...] = tuple(step for t in TRANSITIONS for step in t.steps)
 
 

@@ -123,7 +123,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, '[migration]\nname = 5\n[copy]\nlock_timeot = "2s"\n')
     assert len(message.splitlines()) == 4
     assert "migration.name is 5; accepted is a text of 1 to 200" in message
-    assert "copy.lock_timeot is not a known key; [copy] accepts jobs, lock_timeout" in message
+    assert "copy.lock_timeot is not a known key; [copy] accepts jobs, index_jobs" in message
     assert "did you mean copy.lock_timeout?" in message
     assert "source.url is missing" in message
     assert "destination.url is missing" in message

@@ -51,12 +51,12 @@ def test_a_table_that_is_rewritten_while_the_copy_is_under_way_is_copied_again(
     copied: list[str] = []
     copy = Relay.copy
 
-    async def copy_and_tell(self: Relay, table: Any, *others: Any) -> Any:
+    async def copy_and_tell(self: Relay, piece: Any, *others: Any) -> Any:
         # Not the first one: the snapshot is in use, and the table's turn is still to come.
         if len(copied) == 1:
             moved.on_source(double)
-        copied.append(table.name)
-        return await copy(self, table, *others)
+        copied.append(piece.table.name)
+        return await copy(self, piece, *others)
 
     moved.on_source("truncate products cascade; insert into products (title, price) values ('one', 1)")
     with monkeypatch.context() as patch:

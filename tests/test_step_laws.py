@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 READ_ONLY_TRANSACTION = "25006"
 # These may find nothing to do: what they wait or look for is so already.
-READY_AT_ONCE = {"pass_gates", "scan_leftovers"}
+READY_AT_ONCE = {"build_indexes", "pass_gates", "scan_leftovers"}
 # Nothing stands in the destination or source by a name of these steps' choice: what they restore has
 # the source's names, inside tables that are ours.
 NAMELESS = {

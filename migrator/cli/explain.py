@@ -12,7 +12,7 @@ import click
 from migrator.cli.options import Options, with_options
 from migrator.cli.output import say, say_json
 from migrator.errors import UnknownName
-from migrator.workflow import ALL_STEPS, TRANSITIONS, State, Transition
+from migrator.workflow import ALL_STEPS, REFRESH, TRANSITIONS, State, Transition
 
 WIDTH = 100
 
@@ -107,7 +107,10 @@ def step_manuals() -> dict[str, str]:
     """Return the manual of every step: its docstring."""
     from migrator.step import load_step
 
-    return {name: inspect.getdoc(type(load_step(name))) or "" for name in ALL_STEPS}
+    return {
+        name: inspect.getdoc(type(load_step(name))) or ""
+        for name in dict.fromkeys((*ALL_STEPS, *REFRESH.steps))
+    }
 
 
 def check_manuals() -> dict[str, str]:

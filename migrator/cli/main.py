@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "plan": "Look at both servers, tell what a migration will do, and begin it.",
     "advance": "Go on to the next state, or to the one given.",
     "status": "Tell where the migration stands.",
+    "refresh": "Take in tables that the source has got since the copy.",
     "rollback-to": "Undo back to an earlier state.",
     "progress": "Tell how far the initial copy and the stream are.",
     "history": "List everything that was tried.",

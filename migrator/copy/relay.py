@@ -25,12 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from migrator.copy.formats import Shape
+    from migrator.copy.pieces import Piece
     from migrator.pg.catalog import Table
     from migrator.pg.names import Names
     from migrator.pg.storage import Storage
 
 QUEUED_BYTES = 4 * 1024 * 1024
 SNAPSHOT = "begin isolation level repeatable read, read only; set transaction snapshot {snapshot}"
+SELECT = "select {columns} from only {table} where {where}"
+RECORD = """
+insert into {schema}.copied (relation, piece, pieces, position, filenode, definition, rows, bytes)
+values ({relation}::regclass, {piece}, {pieces}, {position}, {filenode}, {definition}, {rows}, {bytes})
+"""
 # Resolved through the same libpq rules as the session, so that a service or a passfile works here.
 SSL_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 
@@ -107,7 +113,11 @@ class Relay:
     async def open(cls, source: ReadSession, destination: ReadSession, names: Names) -> Relay:
         """Connect to both servers as the given sessions are connected."""
         reader = await _connect(source, names, read_only=True)
-        writer = await _connect(destination, names, read_only=False)
+        try:
+            writer = await _connect(destination, names, read_only=False)
+        except BaseException:
+            reader.terminate()
+            raise
         return cls(reader, writer, names)
 
     async def close(self) -> None:
@@ -115,14 +125,15 @@ class Relay:
         self.source.terminate()
         self.destination.terminate()
 
-    async def copy(self, table: Table, shape: Shape, origin: Origin, sent: Callable[[int], None]) -> Copied:
-        """Copy one table and record it, in one transaction on the destination.
+    async def copy(self, piece: Piece, shape: Shape, origin: Origin, sent: Callable[[int], None]) -> Copied:
+        """Copy one piece of a table and record it, in one transaction on the destination.
 
-        ``sent`` is told the bytes so far. The table is truncated first, in the same transaction, so
-        that the rows can be frozen as they arrive; only ever called on a table that we made. The
-        source's lock on the table (``access share``) is held for the time of its copy alone.
+        ``sent`` is told the bytes so far. A table that comes in one piece is truncated first, in the
+        same transaction, so that the rows can be frozen as they arrive; only ever called on a table that
+        we made. The source's lock on the table (``access share``) is held for the time of the copy alone.
         """
         started = time.monotonic()
+        table = piece.table
         columns = list(shape.columns)
         total = 0
         pipe = Pipe()
@@ -134,18 +145,28 @@ class Relay:
             sent(total)
 
         async def read() -> None:
-            await self.source.copy_from_table(
-                table.name,
-                schema_name=table.schema,
-                columns=columns,
-                output=take,
-                format=shape.format,
-            )
+            if piece.where is None:
+                await self.source.copy_from_table(
+                    table.name,
+                    schema_name=table.schema,
+                    columns=columns,
+                    output=take,
+                    format=shape.format,
+                )
+            else:
+                query = _text(
+                    SELECT,
+                    columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+                    table=table.identifier,
+                    where=piece.where,
+                )
+                await self.source.copy_from_query(query, output=take, format=shape.format)
             await pipe.put(b"")
 
         await self.source.execute(_text(SNAPSHOT, snapshot=sql.Literal(origin.identifier)))
         async with self.destination.transaction():
-            await self.destination.execute(_text("truncate only {table}", table=table.identifier))
+            if piece.of == 1:
+                await self.destination.execute(_text("truncate only {table}", table=table.identifier))
             async with asyncio.TaskGroup() as group:
                 group.create_task(read())
                 write = group.create_task(
@@ -155,17 +176,18 @@ class Relay:
                         columns=columns,
                         source=pipe.blocks(),
                         format=shape.format,
-                        freeze=True,
+                        freeze=piece.of == 1,
                     )
                 )
             rows = int(write.result().split()[-1])
             origin.require_unchanged(table)
             await self.destination.execute(
                 _text(
-                    "insert into {schema}.copied (relation, slot_lsn, filenode, definition, rows, bytes)"
-                    " values ({relation}::regclass, {position}, {filenode}, {definition}, {rows}, {bytes})",
+                    RECORD,
                     schema=sql.Identifier(self.names.schema),
                     relation=sql.Literal(table.identifier.as_string()),
+                    piece=sql.Literal(piece.number),
+                    pieces=sql.Literal(piece.of),
                     position=sql.Literal(origin.position),
                     filenode=sql.Literal(origin.storage[table.oid].filenode),
                     definition=sql.Literal(origin.storage[table.oid].definition),
@@ -216,6 +238,7 @@ def relay_failure(error: BaseException) -> BaseException:
         return translated("copy", "", str(error))
     if isinstance(error, asyncpg.PostgresError):
         return translated("copy", error.sqlstate or "XX000", str(error), error.detail or "")
-    if isinstance(error, OSError | asyncpg.InterfaceError):
+    # An error that came while the connection was idle leaves asyncpg confused: the connection is gone.
+    if isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return translated("copy", "", str(error) or type(error).__name__)
     return error

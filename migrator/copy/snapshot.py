@@ -1,8 +1,12 @@
-"""The forward slot and the snapshot that it was created with.
+"""The forward slot, and the snapshots that tables are copied from.
 
-The slot and the snapshot are one point in the source's history: what the copy reads is what was
-committed before it, what the stream carries is what is committed after it (documentation 53.4,
+A slot and the snapshot it was created with are one point in the source's history: what the copy reads is
+what was committed before it, what the stream carries is what is committed after it (documentation 53.4,
 CREATE_REPLICATION_SLOT). The snapshot lives as long as the connection that made it and runs nothing else.
+
+The slot outlives a crash, its snapshot does not. What is not in by then is copied from a later one, made
+by a temporary slot that goes with its connection; the stream carries such a table from that later point
+on (``steps/create_subscription.py``), and nobody's table is locked for it.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ where slot_name = %s
 """
 # The form that every version since 10 understands; the replication grammar knows upper case only.
 CREATE = "CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput EXPORT_SNAPSHOT"
+CREATE_TEMPORARY = "CREATE_REPLICATION_SLOT {name} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
 DROP = "select pg_catalog.pg_drop_replication_slot(%s)"
 END_READER = "select pg_catalog.pg_terminate_backend(%s)"
 
@@ -132,20 +137,37 @@ def fresh_slot(ctx: WriteContext, tables: list[Table]) -> Iterator[Snapshot]:
     registry = WritableRegistry(ctx.write_source, ctx.names)
     before = storage(ctx.source, [t.oid for t in tables])
     registry.record(EVENT, {"name": ctx.names.slot})
-    with ReplicationSession.of(
+    with _replication(ctx) as session:
+        identifier, position = _create(ctx, session, CREATE, ctx.names.slot)
+        registry.record(EVENT, {"name": ctx.names.slot, "position": position})
+        yield Snapshot(identifier, position, before, ctx.source)
+
+
+@contextmanager
+def later_snapshot(ctx: WriteContext, tables: list[Table]) -> Iterator[Snapshot]:
+    """Give a snapshot for tables that missed the slot's own, and hold it until the end.
+
+    Waits as ``fresh_slot`` does. Needs one more free replication slot for as long as it is held.
+    """
+    before = storage(ctx.source, [t.oid for t in tables])
+    with _replication(ctx) as session:
+        name = ctx.names.temporary_slot(session.pid)
+        identifier, position = _create(ctx, session, CREATE_TEMPORARY, name)
+        yield Snapshot(identifier, position, before, ctx.source)
+
+
+def _replication(ctx: WriteContext) -> ReplicationSession:
+    return ReplicationSession.of(
         ctx.source_server.conninfo,
         side="source",
         application=ctx.names.application,
         version=ctx.source.version,
         lock_timeout=ctx.config.copy.lock_timeout,
-    ) as session:
-        identifier, position = _create(ctx, session)
-        registry.record(EVENT, {"name": ctx.names.slot, "position": position})
-        yield Snapshot(identifier, position, before, ctx.source)
+    )
 
 
-def _create(ctx: WriteContext, session: ReplicationSession) -> tuple[str, str]:
-    query = sql.SQL(CREATE).format(name=sql.Identifier(ctx.names.slot))
+def _create(ctx: WriteContext, session: ReplicationSession, statement: str, name: str) -> tuple[str, str]:
+    query = sql.SQL(statement).format(name=sql.Identifier(name))
     attempts = ctx.config.copy.lock_attempts
     for attempt in range(1, attempts + 1):
         try:

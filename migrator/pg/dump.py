@@ -20,6 +20,7 @@ from migrator.pg import tools
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from migrator.pg.catalog import Table
     from migrator.pg.names import Names
     from migrator.pg.server import Server
 
@@ -159,12 +160,19 @@ class SchemaDump:
 
 
 def dump_schema(
-    source: Server, destination: Server, names: Names, section: str, without: Iterable[str] = ()
+    source: Server,
+    destination: Server,
+    names: Names,
+    section: str,
+    without: Iterable[str] = (),
+    *,
+    only: Iterable[Table] = (),
 ) -> SchemaDump:
     """Dump one section (``pre-data`` or ``post-data``) of the source's schema.
 
     Owners, grants and comments are in; publications, subscriptions, our own schema, those named in
-    ``without``, and tablespaces (which are directories of one machine) are not. Raises ToolFailed.
+    ``without``, and tablespaces (which are directories of one machine) are not. With ``only``, nothing
+    but these tables and the sequences that they own is in. Raises ToolFailed.
     """
     wanted = {"at_least": source.major, "prefer": max(destination.major, source.major)}
     pg_dump = tools.find("pg_dump", **wanted)
@@ -184,6 +192,7 @@ def dump_schema(
             "--encoding=UTF8",
             "--lock-wait-timeout=60000",
             f"--section={section}",
+            *(f"--table={_pattern(t.schema)}.{_pattern(t.name)}" for t in only),
             *(f"--exclude-schema={_pattern(schema)}" for schema in sorted({names.schema, *without})),
         ],
         application=names.application,

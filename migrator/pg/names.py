@@ -48,6 +48,10 @@ class Names:
         """Return the replication slot on the source."""
         return f"migrator_{self.key}"
 
+    def temporary_slot(self, pid: int) -> str:
+        """Return the slot that gives a later snapshot and goes with its session, the backend ``pid``."""
+        return f"migrator_{self.key}_{pid}"
+
     @property
     def fence(self) -> str:
         """Return the fence trigger on every table."""

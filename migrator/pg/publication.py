@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from migrator.errors import ChecksBlocked
+from migrator.pg.catalog import Table, unidentified
 from migrator.pg.registry import Ownership
 
 if TYPE_CHECKING:
@@ -26,6 +28,18 @@ def ownership(session: ReadSession, names: Names) -> Ownership:
     if row is None:
         return Ownership.ABSENT
     return Ownership.OURS if row.mark == names.mark else Ownership.FOREIGN
+
+
+def refuse_unidentified(tables: list[Table]) -> None:
+    """Raise ChecksBlocked when publishing would make the application's UPDATE and DELETE fail."""
+    bad = unidentified(tables)
+    if bad:
+        raise ChecksBlocked(
+            "publishing these tables would make UPDATE and DELETE on them fail at once, because they "
+            "have no usable replica identity: " + ", ".join(t.label for t in bad),
+            hint="; ".join(f"alter table {t.label} replica identity full" for t in bad[:5]),
+            tables=[t.label for t in bad],
+        )
 
 
 def drop(session: WriteSession, names: Names) -> None:

@@ -38,13 +38,16 @@ create table {schema}.journal (
     at timestamptz not null default clock_timestamp()
 );
 create table {schema}.copied (
-    relation oid primary key,
-    slot_lsn pg_lsn not null,
+    relation oid not null,
+    piece int not null,
+    pieces int not null,
+    position pg_lsn not null,
     filenode bigint not null,
     definition text not null,
     rows bigint not null,
     bytes bigint not null,
-    at timestamptz not null default clock_timestamp()
+    at timestamptz not null default clock_timestamp(),
+    primary key (relation, piece)
 );
 create table {schema}.made (
     class oid not null,

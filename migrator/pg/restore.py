@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from migrator.errors import StatementFailed
@@ -10,7 +9,7 @@ from migrator.pg.made import record_attached
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from migrator.pg.dump import Entry
     from migrator.pg.registry import Registry, WritableRegistry
@@ -39,23 +38,39 @@ def restore(
     Raises StatementFailed naming the entry.
     """
     have = restored_keys(registry)
+    for number, entry in enumerate(entries, 1):
+        if entry.key not in have:
+            restore_together(registry, step, preamble, [entry], sleep=sleep, rewrite=rewrite)
+        done(number, entry)
 
-    def one(entry: Entry) -> None:
-        with registry.session.transaction():
-            registry.session.script(preamble)
-            registry.session.script(rewrite(entry))
-            registry.run(RECORD, [entry.key, step])
-            record_attached(registry, step, entry.key)
 
-    with registry.session.bounded(LOCK_TIMEOUT):
-        for number, entry in enumerate(entries, 1):
-            if entry.key not in have:
+def restore_together(
+    registry: WritableRegistry,
+    step: str,
+    preamble: str,
+    entries: Sequence[Entry],
+    *,
+    sleep: Callable[[float], None],
+    rewrite: Callable[[Entry], str] = lambda entry: entry.sql,
+) -> None:
+    """Run entries that are not in yet in one transaction with their records, again while a lock is lost.
+
+    Raises StatementFailed naming the entry.
+    """
+    session = registry.session
+
+    def together() -> None:
+        with session.transaction():
+            session.script(preamble)
+            for entry in entries:
                 try:
-                    patiently(partial(one, entry), sleep, what=entry.title)
+                    session.script(rewrite(entry))
                 except StatementFailed as error:
                     raise StatementFailed(
-                        f"{error.message}, while restoring {entry.title}",
-                        hint=error.hint,
-                        **error.fields,
+                        f"{error.message}, while restoring {entry.title}", hint=error.hint, **error.fields
                     ) from error
-            done(number, entry)
+                registry.run(RECORD, [entry.key, step])
+            record_attached(registry, step, entries[0].key)
+
+    with session.bounded(LOCK_TIMEOUT):
+        patiently(together, sleep, what=entries[0].title)

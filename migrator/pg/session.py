@@ -198,6 +198,11 @@ class ReadSession:
         """Return ``server_version_num``."""
         return self.connection.info.server_version
 
+    def cancel(self) -> None:
+        """Make the server stop the statement that another thread runs through this session."""
+        if not self.connection.closed:
+            self.connection.cancel_safe()
+
     def close(self) -> None:
         """End the session."""
         self.connection.close()

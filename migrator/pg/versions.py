@@ -19,9 +19,11 @@ class Feature(Enum):
     IDLE_SESSION_TIMEOUT = auto()
     LOGICAL_REPLICATION = auto()
     NOT_VALID_ON_PARTITIONED = auto()
+    PARALLEL_INDEX_BUILD = auto()
     RUN_AS_OWNER = auto()
     STREAM_IN_PROGRESS = auto()
     SUBSCRIPTION_STATS = auto()
+    TID_RANGE_SCAN = auto()
     TRANSACTION_TIMEOUT = auto()
     TRUNCATE_IN_STREAM = auto()
 
@@ -30,11 +32,13 @@ class Feature(Enum):
 SINCE: dict[Feature, int] = {
     Feature.LOGICAL_REPLICATION: 100000,
     Feature.COVERING_INDEXES: 110000,
+    Feature.PARALLEL_INDEX_BUILD: 110000,
     Feature.TRUNCATE_IN_STREAM: 110000,
     Feature.GENERATED_COLUMNS: 120000,
     Feature.CLIENT_CONNECTION_CHECK: 140000,
     Feature.IDLE_SESSION_TIMEOUT: 140000,
     Feature.STREAM_IN_PROGRESS: 140000,
+    Feature.TID_RANGE_SCAN: 140000,
     Feature.DISABLE_ON_ERROR: 150000,
     Feature.SUBSCRIPTION_STATS: 150000,
     Feature.RUN_AS_OWNER: 160000,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from migrator.copy.builder import POOL, Builder, build_all
+from migrator.copy.scheduler import Task
 from migrator.pg.catalog import registries
 from migrator.pg.dump import Entry, Part, dump_schema
 from migrator.pg.made import drop_made
@@ -18,6 +20,7 @@ from migrator.step import Absent, Done, Found, Partial, Step
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
+    from migrator.pg.session import WriteSession
 
 NOT_VALID = " NOT VALID;"
 
@@ -28,7 +31,8 @@ select n.nspname as schema,
        k.conname as name,
        k.convalidated as valid,
        c.relkind = 'p' as on_root,
-       k.oid
+       k.oid,
+       pg_catalog.pg_relation_size(c.oid) as bytes
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_class c on c.oid = k.conrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -43,7 +47,8 @@ class AddForeignKeys(Step):
     """Add the foreign keys while the stream goes on, and validate them.
 
     Changes: every foreign key of the source on the destination, first ``not valid`` (which takes its
-    lock for an instant), then validated; one that is not valid on the source stays so.
+    lock for an instant), then validated, ``[copy] index_jobs`` at a time; one that is not valid on the
+    source stays so.
     Recognised by: every foreign key of the source has its namesake, as valid as there.
     Locks and cost: nothing on the source. On the destination ``share row exclusive`` for an instant,
     given up and tried again when the stream's worker is in the way; then a scan per key.
@@ -87,18 +92,31 @@ class AddForeignKeys(Step):
 
     def _validate(self, ctx: WriteContext, wanted: list[Any]) -> None:
         valid = {_key(row) for row in ctx.destination.rows(FOREIGN_KEYS) if row.valid}
-        with ctx.write_destination.bounded(LOCK_TIMEOUT):
-            for number, row in enumerate(wanted, 1):
-                if _key(row) not in valid:
-                    statement = sql.SQL(VALIDATE).format(
-                        table=sql.Identifier(row.schema, row.table), name=sql.Identifier(row.name)
-                    )
-                    patiently(
-                        partial(ctx.write_destination.run, statement),
-                        ctx.sleep,
-                        what=f"validating {row.name}",
-                    )
-                ctx.progress(number, len(wanted), "foreign keys")
+        left = [row for row in wanted if _key(row) not in valid]
+        done = len(wanted) - len(left)
+
+        def validate(row: Any, session: WriteSession) -> None:
+            statement = sql.SQL(VALIDATE).format(
+                table=sql.Identifier(row.schema, row.table), name=sql.Identifier(row.name)
+            )
+            with session.bounded(LOCK_TIMEOUT):
+                patiently(partial(session.run, statement), ctx.sleep, what=f"validating {row.name}")
+
+        async def run(row: Any, worker: Builder) -> None:
+            nonlocal done
+            await worker.do(partial(validate, row, worker.session))
+            done += 1
+            ctx.progress(done, len(wanted), "foreign keys")
+
+        tasks: list[Task] = []
+        # Two validations of one table would wait for each other.
+        last: dict[tuple[str, str], Task] = {}
+        for row in left:
+            table = (row.schema, row.table)
+            needs = [last[table]] if table in last else []
+            last[table] = Task(row.name, POOL, row.bytes, partial(run, row), needs)
+            tasks.append(last[table])
+        build_all(ctx, tasks)
 
 
 def _key(row: Any) -> tuple[str, str, str]:

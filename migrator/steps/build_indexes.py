@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrator.copy.transfer import build
 from migrator.errors import VerifyFailed
-from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA, indexes_of_views, registries
-from migrator.pg.dump import Entry, Part, dump_schema
+from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA
 from migrator.pg.made import drop_made
 from migrator.pg.registry import Registry, WritableRegistry
-from migrator.pg.restore import restore
 from migrator.step import Absent, Done, Evidence, Found, Partial, Step
 
 if TYPE_CHECKING:
@@ -34,10 +33,12 @@ class BuildIndexes(Step):
     """Build the indexes, with the primary keys and unique constraints that the stream needs first.
 
     Changes: primary keys, unique and exclusion constraints and all indexes of tables on the
-    destination, as ``pg_dump --section=post-data`` writes them.
+    destination, as ``pg_dump --section=post-data`` writes them, ``[copy] index_jobs`` at a time. Those
+    of published tables are built during the copy already; here is what is left.
     Recognised by: every valid index of a table on the source has its namesake on the destination.
     Locks and cost: nothing on the source; CPU, memory and disk on the destination.
-    If it fails: each index is committed by itself with its record; the next run builds the rest.
+    If it fails: each index is committed with its record, small ones together; the next run builds the
+    rest.
     Undo: drops what this step made.
     """
 
@@ -53,19 +54,8 @@ class BuildIndexes(Step):
         return Partial(f"{len(wanted & have)} of {len(wanted)} indexes") if wanted & have else Absent()
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Restore index by index, keys before the rest."""
-        others = registries(ctx.source)
-        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data", others)
-        entries = dump.part(Part.INDEX, indexes_of_views(ctx.source))
-        entries.sort(key=lambda e: (e.kind == "INDEX ATTACH", not _is_key(e)))
-        restore(
-            WritableRegistry(ctx.write_destination, ctx.names),
-            self.name,
-            dump.preamble,
-            entries,
-            sleep=ctx.sleep,
-            done=lambda number, entry: ctx.progress(number, len(entries), "objects", entry.title),
-        )
+        """Build what the copy has not built yet, keys before the rest."""
+        build(ctx, self.name)
 
     def verify(self, ctx: ReadContext) -> Evidence:
         """Count again, and name what is missing."""
@@ -83,7 +73,3 @@ class BuildIndexes(Step):
         registry = WritableRegistry(ctx.write_destination, ctx.names)
         if registry.is_ours():
             drop_made(registry, self.name)
-
-
-def _is_key(entry: Entry) -> bool:
-    return entry.kind == "CONSTRAINT" or entry.sql.startswith("CREATE UNIQUE INDEX")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING
 
-from psycopg import sql
-
-from migrator.copy.formats import Shape, shapes
-from migrator.copy.relay import Copied, Relay, relay_failure
-from migrator.copy.snapshot import Snapshot, drop_slot, find_slot, fresh_slot
+from migrator.copy import copied
+from migrator.copy.formats import shapes
+from migrator.copy.pieces import cut
+from migrator.copy.snapshot import Slot, drop_slot, find_slot, fresh_slot, later_snapshot
+from migrator.copy.transfer import transfer
 from migrator.errors import Conflict as ConflictError
 from migrator.errors import StepFailed
-from migrator.events import CopyStarted, TableProgressed
+from migrator.events import CopyStarted
 from migrator.pg.catalog import Table, published_tables
+from migrator.pg.made import drop_made
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Conflict, Done, Found, Partial, Step
 from migrator.switchover import streams
@@ -23,14 +21,6 @@ from migrator.switchover import streams
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
-COPIED = """
-select n.nspname as schema, c.relname as name, k.slot_lsn::text as position, k.rows, k.bytes
-from {schema}.copied k
-join pg_catalog.pg_class c on c.oid = k.relation
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-"""
-FORGET = "delete from {schema}.copied"
-TRUNCATE = "truncate only {tables}"
 SUBSCRIPTION = "select 1 from pg_catalog.pg_subscription where subname = %s"
 OURS = """
 select t.schema, t.name
@@ -43,92 +33,104 @@ where not exists (
     where n.nspname = t.schema and c.relname = t.name
 )
 """
-TELL_EVERY = 0.2
+# The step whose work is begun here, table by table, and whose undo takes it away.
+BUILDS = "build_indexes"
 
 
 class CopyTables(Step):
     """Copy all rows from one snapshot, the one the stream continues.
 
     Changes: creates replication slot ``migrator_…`` on the source and fills the published tables on
-    the destination with what the slot's snapshot sees, ``[copy] jobs`` at a time, largest first; each
-    table is truncated, filled (frozen) and recorded in one transaction.
-    Recognised by: our slot on the source, and on the destination a record of each published table
-    that carries the slot's position.
+    the destination with what the slot's snapshot sees, ``[copy] jobs`` at a time, those with the most
+    work behind them first. A table is truncated, filled (frozen) and recorded in one transaction; one
+    above ``[copy] split_above`` comes in pieces, each a transaction of its own. The indexes of a table
+    are built as soon as its rows are in, ``[copy] index_jobs`` at a time.
+    Recognised by: our slot on the source, and on the destination a record of each published table, all
+    its pieces of one snapshot, not older than the slot.
     Locks and cost: ``access share`` on the tables being copied, and a snapshot that holds back vacuum on
     the source until the end; the slot keeps WAL from its creation on.
-    If it fails: the snapshot is gone with its connection; the next run truncates what was copied and
-    begins again from a fresh slot, and says so.
-    Undo: drops the slot and empties the tables.
+    If it fails: tables that are in stay. The snapshot is gone with its connection; the next run copies
+    what is missing from a later one, and the stream will carry each table from its own snapshot on. A
+    connection that broke is made anew. When the slot is lost, the copy begins again.
+    Undo: drops the slot and the indexes, and empties the tables.
     """
 
     def probe(self, ctx: ReadContext) -> Found:
-        """Compare the published tables with those recorded as copied from the slot's snapshot."""
+        """Compare the published tables with those recorded as copied since the slot was made."""
         slot = find_slot(ctx)
         if slot is not None and not slot.ours:
             return Conflict(
                 f"the source has a replication slot {ctx.names.slot} that migrator did not record",
                 "drop it (pg_drop_replication_slot), or give the migration another name",
             )
-        rows = Registry(ctx.destination, ctx.names).rows(COPIED)
         if slot is None:
-            return Partial("rows are copied and their slot is gone") if rows else Absent()
+            rest = copied.is_anything(ctx)
+            return Partial("rows are copied and their slot is gone") if rest else Absent()
         if slot.lost:
             return Partial("the slot has lost WAL that the stream needs")
-        copied = {(r.schema, r.name) for r in rows if r.position == slot.created_at}
+        if not slot.created_at:
+            return Partial("the slot was made and nothing is copied")
+        whole = copied.whole(ctx, slot.created_at)
         wanted = {(t.schema, t.name) for t in published_tables(ctx.source, ctx.names)}
-        if not slot.created_at or wanted - copied:
-            return Partial(f"{len(copied & wanted)} of {len(wanted)} tables are copied")
+        if wanted - whole.keys():
+            return Partial(f"{len(whole.keys() & wanted)} of {len(wanted)} tables are copied")
         return Done(
             {
                 "tables": len(wanted),
-                "rows": sum(r.rows for r in rows),
-                "bytes": sum(r.bytes for r in rows),
+                "rows": sum(whole[t].rows for t in wanted),
+                "bytes": sum(whole[t].bytes for t in wanted),
                 "position": slot.created_at,
             }
         )
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Begin from a fresh slot and copy everything."""
+        """Copy what is not in: from the slot's snapshot, or from a later one when the slot is older."""
         tables = published_tables(ctx.source, ctx.names)
         self._refuse_others(ctx, tables)
+        if isinstance(found, Partial) and ctx.destination.value(SUBSCRIPTION, [ctx.names.subscription]):
+            raise StepFailed(
+                f"the copy cannot be repaired under a live subscription: {found.what}",
+                hint="migrator rollback-to schema_copied, then migrator advance",
+            )
+        slot = find_slot(ctx)
+        if slot is not None and slot.created_at and not slot.lost:
+            self._go_on(ctx, slot, tables)
+            return
         if isinstance(found, Partial):
-            self._begin_again(ctx, found, tables)
+            ctx.note(f"{found.what}; the copy of {len(tables)} tables begins again from a fresh slot")
+            drop_slot(ctx)
+            self._empty(ctx)
         ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in tables)))
         with fresh_slot(ctx, tables) as snapshot:
-            forms = shapes(ctx.source, tables)
-            try:
-                asyncio.run(_copy_all(ctx, tables, forms, snapshot))
-            except (Exception, BaseExceptionGroup) as error:
-                raise relay_failure(error) from error
+            pieces = cut(ctx.source, tables, ctx.config.copy.split_above)
+            transfer(ctx, pieces, shapes(ctx.source, tables), snapshot, BUILDS)
 
     def undo(self, ctx: WriteContext) -> None:
         """Drop the slot, then empty what was filled."""
         drop_slot(ctx)
         self._empty(ctx)
 
-    def _begin_again(self, ctx: WriteContext, found: Partial, tables: list[Table]) -> None:
-        if ctx.destination.value(SUBSCRIPTION, [ctx.names.subscription]):
-            raise StepFailed(
-                f"the copy cannot be repaired under a live subscription: {found.what}",
-                hint="migrator rollback-to schema_copied, then migrator advance",
-            )
+    def _go_on(self, ctx: WriteContext, slot: Slot, tables: list[Table]) -> None:
+        whole = copied.whole(ctx, slot.created_at)
+        left = [t for t in tables if (t.schema, t.name) not in whole]
         ctx.note(
-            f"{found.what}; its snapshot is gone, so the copy of {len(tables)} tables begins again "
-            "from a fresh slot"
+            f"{len(tables) - len(left)} of {len(tables)} tables are in and stay; "
+            f"{len(left)} are copied from a later snapshot"
         )
-        drop_slot(ctx)
-        self._empty(ctx)
+        copied.empty(ctx, left)
+        ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in left), resumed=True))
+        with later_snapshot(ctx, left) as snapshot:
+            pieces = cut(ctx.source, left, ctx.config.copy.split_above)
+            transfer(ctx, pieces, shapes(ctx.source, left), snapshot, BUILDS)
 
     def _empty(self, ctx: WriteContext) -> None:
-        session = ctx.write_destination
-        registry = WritableRegistry(session, ctx.names)
-        filled = [sql.Identifier(r.schema, r.name) for r in registry.rows(COPIED)]
-        with session.transaction():
-            if filled:
-                session.run(sql.SQL(TRUNCATE).format(tables=sql.SQL(", only ").join(filled)))
-            if registry.is_ours():
-                registry.run(FORGET)
-                registry.forget(streams.POSITION_EVENT)
+        registry = WritableRegistry(ctx.write_destination, ctx.names)
+        if not registry.is_ours():
+            return
+        with ctx.write_destination.transaction():
+            drop_made(registry, BUILDS)
+            copied.empty(ctx)
+            registry.forget(streams.POSITION_EVENT)
 
     def _refuse_others(self, ctx: WriteContext, tables: list[Table]) -> None:
         registry = Registry(ctx.destination, ctx.names)
@@ -139,63 +141,3 @@ class CopyTables(Step):
                 + ", ".join(f"{r.schema}.{r.name}" for r in others[:10]),
                 hint="migrator rollback-to planned, then migrator advance",
             )
-
-
-async def _copy_all(
-    ctx: WriteContext, tables: list[Table], forms: dict[int, Shape], snapshot: Snapshot
-) -> None:
-    waiting = deque(sorted(tables, key=lambda t: t.bytes, reverse=True))
-    meter = Meter(ctx, sum(t.bytes for t in tables))
-
-    async def carry() -> None:
-        relay = await Relay.open(ctx.write_source, ctx.write_destination, ctx.names)
-        try:
-            while waiting:
-                table = waiting.popleft()
-                meter.begin(table)
-                copied = await relay.copy(table, forms[table.oid], snapshot, partial(meter.sent, table))
-                meter.end(table, copied)
-        finally:
-            await relay.close()
-
-    # The first failure cancels the others: a TaskGroup ends only when all of them have ended.
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(ctx.config.copy.jobs, len(tables))):
-            group.create_task(carry())
-
-
-class Meter:
-    """Tell what was really sent, a few times a second; estimates give way to facts table by table."""
-
-    def __init__(self, ctx: WriteContext, expected: int) -> None:
-        self.ctx = ctx
-        self.expected = expected
-        self.finished = 0
-        self.under_way: dict[int, int] = {}
-        self.told: dict[int, float] = {}
-
-    def begin(self, table: Table) -> None:
-        """Start a table."""
-        self.under_way[table.oid] = 0
-        self.ctx.emit(TableProgressed(table.label, "started", 0, 0, table.bytes))
-
-    def sent(self, table: Table, size: int) -> None:
-        """Take note that ``size`` bytes of the table are sent so far."""
-        self.under_way[table.oid] = size
-        if self.ctx.now() - self.told.get(table.oid, 0.0) < TELL_EVERY:
-            return
-        self.told[table.oid] = self.ctx.now()
-        self._tell(table)
-        self.ctx.emit(TableProgressed(table.label, "copying", 0, size, table.bytes))
-
-    def end(self, table: Table, copied: Copied) -> None:
-        """Finish the table."""
-        del self.under_way[table.oid]
-        self.finished += copied.bytes
-        self.expected += copied.bytes - table.bytes
-        self._tell(table)
-        self.ctx.emit(TableProgressed(table.label, "copied", copied.rows, copied.bytes, table.bytes))
-
-    def _tell(self, table: Table) -> None:
-        done = self.finished + sum(self.under_way.values())
-        self.ctx.progress(done, max(self.expected, done), "bytes", table.label)

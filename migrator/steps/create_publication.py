@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from migrator.errors import ChecksBlocked
 from migrator.pg import publication
-from migrator.pg.catalog import Table, published_tables, unidentified, wanted_tables
+from migrator.pg.catalog import published_tables, wanted_tables
 from migrator.pg.registry import Ownership
 from migrator.step import Absent, Conflict, Done, Found, Partial, Step
 
@@ -48,7 +47,7 @@ class CreatePublication(Step):
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Create and mark the publication in one transaction."""
         tables = wanted_tables(ctx.source, ctx.config.tables)
-        refuse_unidentified(tables)
+        publication.refuse_unidentified(tables)
         name = sql.Identifier(ctx.names.publication)
         listed = [sql.Identifier(ctx.names.schema, "heartbeat"), *(t.identifier for t in tables)]
         session = ctx.write_source
@@ -64,15 +63,3 @@ class CreatePublication(Step):
     def undo(self, ctx: WriteContext) -> None:
         """Drop the publication if it is ours."""
         publication.drop(ctx.write_source, ctx.names)
-
-
-def refuse_unidentified(tables: list[Table]) -> None:
-    """Raise ChecksBlocked when publishing would make the application's UPDATE and DELETE fail."""
-    bad = unidentified(tables)
-    if bad:
-        raise ChecksBlocked(
-            "publishing these tables would make UPDATE and DELETE on them fail at once, because they "
-            "have no usable replica identity: " + ", ".join(t.label for t in bad),
-            hint="; ".join(f"alter table {t.label} replica identity full" for t in bad[:5]),
-            tables=[t.label for t in bad],
-        )

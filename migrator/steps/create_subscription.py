@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from migrator.copy.copied import whole
+from migrator.copy.snapshot import find_slot
 from migrator.errors import StepFailed
 from migrator.pg.catalog import published_tables
 from migrator.pg.registry import WritableRegistry
@@ -17,7 +19,7 @@ from migrator.switchover import streams
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
-    from migrator.pg.session import ReadSession
+    from migrator.pg.session import ReadSession, WriteSession
 
 # The statement holds the source's password: it is to be in no server log.
 UNLOGGED = (
@@ -35,6 +37,18 @@ select count(*)
 from pg_catalog.pg_subscription_rel r
 join pg_catalog.pg_subscription s on s.oid = r.srsubid
 where s.subname = %s
+"""
+# PostgreSQL's own state of a table that was copied at a position of its own (documentation 52.55): the
+# stream carries what was committed from there on, and the worker makes it "ready" when it is past that.
+CONTINUE_AT = """
+update pg_catalog.pg_subscription_rel r
+set srsubstate = 's',
+    srsublsn = t.position
+from unnest(%s::text[], %s::text[], %s::pg_lsn[]) as t (schema, name, position)
+join pg_catalog.pg_namespace n on n.nspname = t.schema
+join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name
+where r.srrelid = c.oid
+  and r.srsubid = (select oid from pg_catalog.pg_subscription where subname = %s)
 """
 ORIGIN = """
 select pg_catalog.pg_replication_origin_advance('pg_' || oid, %s::pg_lsn)
@@ -54,7 +68,8 @@ class CreateSubscription(Step):
     """Subscribe the destination to the source, from the snapshot on.
 
     Changes: creates subscription ``migrator_…`` on the destination, on our slot, without copying; the
-    stream begins exactly where the copied snapshot ends.
+    stream begins exactly where the copied snapshot ends, for each table that was copied from a later
+    snapshot where that one ends.
     Recognised by: a subscription of our name with our mark, enabled, all its tables ready.
     Locks and cost: a connection from the destination to the source; applying the changes made since
     the snapshot.
@@ -99,6 +114,7 @@ class CreateSubscription(Step):
                 )
                 session.run(sql.SQL(MARK).format(name=name, mark=ctx.names.mark))
                 self._require_all_tables(ctx, session)
+                self._continue_later_tables(ctx, session)
                 if position is not None:
                     session.execute(ORIGIN, [position["position"], ctx.names.subscription])
                     registry.forget(streams.POSITION_EVENT)
@@ -118,6 +134,26 @@ class CreateSubscription(Step):
                 f"the destination finds {subscribed} tables at {source_address(ctx)} where the source "
                 f"publishes {published}: that address leads it to another server",
                 hint="set [replication] source_conninfo to how the destination reaches the source",
+            )
+
+    def _continue_later_tables(self, ctx: ReadContext, session: WriteSession) -> None:
+        # Tables copied from a later snapshot than the slot's hold what the stream still has to bring of
+        # the time between; it is to skip that.
+        slot = find_slot(ctx)
+        if slot is None:
+            raise StepFailed(
+                "the slot is gone that the stream needs", hint="migrator rollback-to schema_copied"
+            )
+        later = {
+            table: copied.position
+            for table, copied in whole(ctx, slot.created_at).items()
+            if copied.position != slot.created_at
+        }
+        if later:
+            schemas, names = zip(*later, strict=True)
+            session.execute(
+                CONTINUE_AT,
+                [list(schemas), list(names), list(later.values()), ctx.names.subscription],
             )
 
     def _options(self, ctx: ReadContext) -> sql.Composable:

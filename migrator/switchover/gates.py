@@ -24,7 +24,7 @@ where a.attnum > 0
 """
 PREPARED = "select gid, prepared from pg_catalog.pg_prepared_xacts where database = current_database()"
 COPIED = """
-select n.nspname as schema, c.relname as name, k.filenode, k.definition
+select distinct n.nspname as schema, c.relname as name, k.filenode, k.definition
 from {schema}.copied k
 join pg_catalog.pg_class c on c.oid = k.relation
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -26,7 +26,7 @@ select s.oid,
        (select count(*) from pg_catalog.pg_subscription_rel r where r.srsubid = s.oid) as tables,
        (select count(*)
         from pg_catalog.pg_subscription_rel r
-        where r.srsubid = s.oid and r.srsubstate <> 'r') as unready,
+        where r.srsubid = s.oid and r.srsubstate not in ('r', 's')) as unready,
        (select min(a.pid)
         from pg_catalog.pg_stat_subscription a
         where a.subid = s.oid and a.relid is null) as worker

@@ -1,0 +1,117 @@
+"""Do much work at once: every task as soon as what it needs is done, the longest chain behind it first.
+
+Each kind of work has a pool of workers (a worker is what its tasks run on: connections). A task that
+others wait for weighs as much as all that waits, so that the table with the most indexes to build is
+copied first and the longest chain does not begin last. The first failure cancels everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+
+@dataclass(eq=False)
+class Task:
+    """One piece of work. ``cost`` is its own share, in any unit; ``needs`` must be done before it."""
+
+    what: str
+    pool: str
+    cost: float
+    run: Callable[[Any], Awaitable[None]]
+    needs: list[Task] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Workers of one kind: how many at most, and how one is opened and closed."""
+
+    size: int
+    worker: Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class Scheduler:
+    """Run tasks in their pools until all are done."""
+
+    def __init__(self, pools: dict[str, Pool]) -> None:
+        self._pools = pools
+        self._weights: dict[Task, float] = {}
+        self._number: dict[Task, int] = {}
+        self._missing: dict[Task, set[Task]] = {}
+        self._behind: dict[Task, list[Task]] = {}
+        self._left = dict.fromkeys(pools, 0)
+        self._running = dict.fromkeys(pools, 0)
+        self._ready: dict[str, list[tuple[float, int, Task]]] = {name: [] for name in pools}
+        self._changed = asyncio.Condition()
+
+    async def run(self, tasks: list[Task]) -> None:
+        """Do everything. Raises the first failure, when all that ran beside it has ended."""
+        self._weights = weights(tasks)
+        for number, task in enumerate(tasks):
+            self._number[task] = number
+            self._left[task.pool] += 1
+            self._missing[task] = set(task.needs)
+            for need in task.needs:
+                self._behind.setdefault(need, []).append(task)
+            if not task.needs:
+                self._make_ready(task)
+        async with asyncio.TaskGroup() as group:
+            for name, pool in self._pools.items():
+                for _ in range(min(pool.size, self._left[name])):
+                    group.create_task(self._serve(name, pool))
+
+    def spare(self, pool: str) -> int:
+        """Return how many workers of a pool have nothing to do, nor soon will."""
+        busy = self._running[pool] + len(self._ready[pool])
+        return max(self._pools[pool].size - busy, 0)
+
+    async def _serve(self, name: str, pool: Pool) -> None:
+        task = await self._next(name)
+        if task is None:
+            return
+        async with pool.worker() as worker:
+            while task is not None:
+                await task.run(worker)
+                await self._finish(task)
+                task = await self._next(name)
+
+    async def _next(self, pool: str) -> Task | None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ready[pool] or not self._left[pool])
+            if not self._ready[pool]:
+                return None
+            _, _, task = heapq.heappop(self._ready[pool])
+            self._running[pool] += 1
+            self._left[pool] -= 1
+            self._changed.notify_all()
+            return task
+
+    async def _finish(self, task: Task) -> None:
+        async with self._changed:
+            self._running[task.pool] -= 1
+            for waiting in self._behind.get(task, ()):
+                self._missing[waiting].discard(task)
+                if not self._missing[waiting]:
+                    self._make_ready(waiting)
+            self._changed.notify_all()
+
+    def _make_ready(self, task: Task) -> None:
+        heapq.heappush(self._ready[task.pool], (-self._weights[task], self._number[task], task))
+
+
+def weights(tasks: list[Task]) -> dict[Task, float]:
+    """Return for each task its own cost and that of everything which waits for it, directly or not.
+
+    What waits for several is counted with each. Tasks come in an order in which none precedes its needs.
+    """
+    found = {task: task.cost for task in tasks}
+    for task in reversed(tasks):
+        for need in task.needs:
+            found[need] += found[task]
+    return found

@@ -1,0 +1,202 @@
+"""The initial copy at work: pieces of tables carried, indexes built as soon as their table is in."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from migrator.copy import builder, indexes
+from migrator.copy.relay import Copied, Relay, relay_failure
+from migrator.copy.scheduler import Pool, Scheduler, Task
+from migrator.errors import ConnectionLost
+from migrator.events import TableProgressed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from migrator.context import WriteContext
+    from migrator.copy.formats import Shape
+    from migrator.copy.pieces import Piece
+    from migrator.copy.snapshot import Snapshot
+    from migrator.pg.dump import Entry
+
+POOL = "copy"
+TELL_EVERY = 0.2
+# A connection that breaks is made anew, while the snapshot is still held, after so many seconds each.
+BACK_OFF = (0.2, 1.0, 5.0)
+
+
+def transfer(
+    ctx: WriteContext,
+    pieces: list[Piece],
+    forms: dict[int, Shape],
+    snapshot: Snapshot,
+    builds_of: str,
+    *,
+    attach: bool = True,
+) -> None:
+    """Copy the pieces and build the indexes, which are recorded as made by the step ``builds_of``.
+
+    Indexes of partitions are not attached to their roots' when ``attach`` is false. Raises what a server
+    said first; everything else is stopped by then.
+    """
+    try:
+        asyncio.run(_transfer(ctx, pieces, forms, snapshot, builds_of, attach))
+    except (Exception, BaseExceptionGroup) as error:
+        raise relay_failure(error) from error
+
+
+def build(ctx: WriteContext, step: str) -> None:
+    """Build the indexes that are missing, when all rows are in."""
+    try:
+        asyncio.run(_build(ctx, step))
+    except (Exception, BaseExceptionGroup) as error:
+        raise relay_failure(error) from error
+
+
+async def _transfer(
+    ctx: WriteContext,
+    pieces: list[Piece],
+    forms: dict[int, Shape],
+    snapshot: Snapshot,
+    builds_of: str,
+    attach: bool,
+) -> None:
+    meter = Meter(ctx, pieces)
+
+    async def carry(piece: Piece, line: Line) -> None:
+        meter.begin(piece)
+        copied = await line.copy(piece, forms[piece.table.oid], snapshot, meter)
+        meter.end(piece, copied)
+
+    tasks: list[Task] = []
+    of_table: dict[int, list[Task]] = {}
+    for piece in pieces:
+        tasks.append(Task(piece.label, POOL, piece.bytes, partial(carry, piece)))
+        of_table.setdefault(piece.table.oid, []).append(tasks[-1])
+    await _run(ctx, tasks, of_table, builds_of, meter.built, attach)
+
+
+async def _build(ctx: WriteContext, step: str) -> None:
+    _, entries = await asyncio.to_thread(indexes.missing, ctx)
+    built = 0
+
+    def tell(count: int, entry: Entry) -> None:
+        nonlocal built
+        built += count
+        ctx.progress(built, len(entries), "indexes", entry.title)
+
+    await _run(ctx, [], {}, step, tell, True)
+
+
+async def _run(
+    ctx: WriteContext,
+    copies: list[Task],
+    of_table: dict[int, list[Task]],
+    builds_of: str,
+    built: indexes.Told,
+    attach: bool,
+) -> None:
+    pools = {POOL: Pool(ctx.config.copy.jobs, partial(_line, ctx)), builder.POOL: builder.builders(ctx)}
+    scheduler = Scheduler(pools)
+    builds = indexes.tasks(ctx, builds_of, of_table, scheduler, built, attach=attach)
+    await scheduler.run([*copies, *builds])
+
+
+@asynccontextmanager
+async def _line(ctx: WriteContext) -> AsyncIterator[Line]:
+    line = Line(ctx)
+    try:
+        yield line
+    finally:
+        await line.close()
+
+
+class Line:
+    """A relay that is opened when it is first needed, and again when it broke."""
+
+    def __init__(self, ctx: WriteContext) -> None:
+        self._ctx = ctx
+        self._relay: Relay | None = None
+
+    async def copy(self, piece: Piece, shape: Shape, snapshot: Snapshot, meter: Meter) -> Copied:
+        """Copy a piece; after a lost connection from its beginning, with growing pauses.
+
+        Raises ConnectionLost when it does not go on, or when the snapshot is gone.
+        """
+        for pause in (*BACK_OFF, None):
+            try:
+                if self._relay is None:
+                    self._relay = await Relay.open(
+                        self._ctx.write_source, self._ctx.write_destination, self._ctx.names
+                    )
+                return await self._relay.copy(piece, shape, snapshot, partial(meter.sent, piece))
+            except Exception as error:
+                failure = relay_failure(error)
+                await self.close()
+                if not isinstance(failure, ConnectionLost) or pause is None:
+                    raise
+                self._ctx.note(f"{piece.label}: {failure.message}; it is copied again")
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    async def close(self) -> None:
+        """End the connections."""
+        if self._relay is not None:
+            await self._relay.close()
+            self._relay = None
+
+
+class Meter:
+    """Tell what was really sent, a few times a second; estimates give way to facts table by table."""
+
+    def __init__(self, ctx: WriteContext, pieces: list[Piece]) -> None:
+        self._ctx = ctx
+        self._expected = sum(p.bytes for p in pieces)
+        self._finished = 0
+        self._under_way: dict[Piece, int] = {}
+        self._in: dict[int, list[Copied]] = {}
+        self._told = 0.0
+
+    def begin(self, piece: Piece) -> None:
+        """Start a piece; with its first one the table starts."""
+        first = piece.table.oid not in self._in
+        self._in.setdefault(piece.table.oid, [])
+        self._under_way[piece] = 0
+        if first:
+            self._tell_table(piece, "started")
+
+    def sent(self, piece: Piece, size: int) -> None:
+        """Take note that ``size`` bytes of the piece are sent so far."""
+        self._under_way[piece] = size
+        if self._ctx.now() - self._told < TELL_EVERY:
+            return
+        self._told = self._ctx.now()
+        self._tell(piece.label)
+        self._tell_table(piece, "copying")
+
+    def end(self, piece: Piece, copied: Copied) -> None:
+        """Finish the piece; with its last one the table is copied."""
+        del self._under_way[piece]
+        self._finished += copied.bytes
+        self._expected += copied.bytes - piece.bytes
+        pieces = self._in[piece.table.oid]
+        pieces.append(copied)
+        self._tell(piece.label)
+        self._tell_table(piece, "copied" if len(pieces) == piece.of else "copying")
+
+    def built(self, _count: int, entry: Entry) -> None:
+        """Take note that an index is there."""
+        self._tell(entry.title)
+
+    def _tell(self, what: str) -> None:
+        done = self._finished + sum(self._under_way.values())
+        self._ctx.progress(done, max(self._expected, done), "bytes", what)
+
+    def _tell_table(self, piece: Piece, state: str) -> None:
+        table = piece.table
+        done = self._in[table.oid]
+        size = sum(c.bytes for c in done) + sum(n for p, n in self._under_way.items() if p.table is table)
+        self._ctx.emit(TableProgressed(table.label, state, sum(c.rows for c in done), size, table.bytes))

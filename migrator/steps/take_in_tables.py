@@ -1,0 +1,163 @@
+"""Take in the tables that the source has got since: create, publish, copy and stream them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from migrator.copy import copied
+from migrator.copy.formats import shapes
+from migrator.copy.pieces import cut
+from migrator.copy.snapshot import later_snapshot
+from migrator.copy.transfer import transfer
+from migrator.errors import StepFailed
+from migrator.events import CopyStarted
+from migrator.pg import made, publication
+from migrator.pg.catalog import Table, all_tables, published_tables, registries, wanted_tables
+from migrator.pg.dump import SchemaDump, dump_schema
+from migrator.pg.registry import WritableRegistry
+from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.switchover import streams
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+ADD = "alter publication {name} add table {tables}"
+SUBSCRIBED = """
+select n.nspname as schema, c.relname as name
+from pg_catalog.pg_subscription s
+join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid
+join pg_catalog.pg_class c on c.oid = r.srrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where s.subname = %s
+"""
+# As a table is entered that was copied at a position of its own (documentation 52.55): the stream carries
+# what was committed from there on. ``refresh publication`` would have it carry all it has kept.
+SUBSCRIBE = """
+insert into pg_catalog.pg_subscription_rel (srsubid, srrelid, srsubstate, srsublsn)
+select s.oid, c.oid, 's', t.position
+from unnest(%s::text[], %s::text[], %s::pg_lsn[]) as t (schema, name, position)
+join pg_catalog.pg_namespace n on n.nspname = t.schema
+join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name
+cross join pg_catalog.pg_subscription s
+where s.subname = %s
+"""
+ATTACH = "TABLE ATTACH"
+# Whose undo takes away what is made here.
+SCHEMA_OF, BUILDS, POST_DATA = "restore_pre_data", "build_indexes", "post_data"
+
+
+class TakeInTables(Step):
+    """Take in the tables that the source has got since: create, publish, copy and stream them.
+
+    Changes: creates the missing tables (with the sequences that they own) on the destination as
+    ``pg_dump`` writes them, adds to our publication those that ``[tables]`` takes in, copies their rows
+    and builds their indexes, and has the stream carry each from its own snapshot on. The steps that
+    follow add the rest.
+    Recognised by: every table of the source is on the destination, every one that ``[tables]`` takes in
+    is published and subscribed.
+    Locks and cost: ``share update exclusive`` on the new tables of the source for an instant. The stream
+    stands still while the new tables are copied, and the source keeps WAL for it.
+    If it fails: run the same command again; a table that the stream does not carry yet is copied anew.
+    Undo: with the steps that made the other tables.
+    """
+
+    def probe(self, ctx: ReadContext) -> Found:
+        """Compare the source's tables with the destination's, the publication's and the subscription's."""
+        missing, new = [*self._missing(ctx), *self._unattached(ctx)], self._unsubscribed(ctx)
+        subscription = streams.find_subscription(ctx)
+        if not missing and not new and subscription is not None and subscription.enabled:
+            return Done({"tables": 0})
+        names = {t.label for t in (*missing, *new)}
+        return Partial(f"not in: {', '.join(sorted(names)[:10])}" if names else "the stream is disabled")
+
+    def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
+        """Stop the stream, take the tables in, and start it again where it stood."""
+        self._create(ctx, self._missing(ctx))
+        new = self._unsubscribed(ctx)
+        publication.refuse_unidentified(new)
+        # From the new tables' snapshot on the stream must not pass a change of theirs.
+        streams.disable(ctx)
+        if new:
+            self._publish(ctx, new)
+            copied.empty(ctx, new)
+            ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in new), resumed=True))
+            with later_snapshot(ctx, new) as snapshot:
+                pieces = cut(ctx.source, new, ctx.config.copy.split_above)
+                transfer(ctx, pieces, shapes(ctx.source, new), snapshot, BUILDS, attach=False)
+        self._attach(ctx, self._unattached(ctx))
+        if new:
+            ctx.write_destination.execute(
+                SUBSCRIBE,
+                [
+                    [t.schema for t in new],
+                    [t.name for t in new],
+                    [snapshot.position for _ in new],
+                    ctx.names.subscription,
+                ],
+            )
+        streams.enable(ctx)
+
+    def _missing(self, ctx: ReadContext) -> list[Table]:
+        have = {(t.schema, t.name) for t in all_tables(ctx.destination)}
+        return [t for t in all_tables(ctx.source) if (t.schema, t.name) not in have]
+
+    def _unsubscribed(self, ctx: ReadContext) -> list[Table]:
+        have = {tuple(row) for row in ctx.destination.rows(SUBSCRIBED, [ctx.names.subscription])}
+        wanted = wanted_tables(ctx.source, ctx.config.tables)
+        return [t for t in wanted if (t.schema, t.name) not in have]
+
+    def _unattached(self, ctx: ReadContext) -> list[Table]:
+        apart = {(t.schema, t.name) for t in all_tables(ctx.destination) if not t.is_partition}
+        return [t for t in all_tables(ctx.source) if t.is_partition and (t.schema, t.name) in apart]
+
+    def _dump(self, ctx: ReadContext, tables: list[Table]) -> SchemaDump:
+        others = registries(ctx.source)
+        return dump_schema(
+            ctx.source_server, ctx.destination_server, ctx.names, "pre-data", others, only=tables
+        )
+
+    def _attach(self, ctx: WriteContext, tables: list[Table]) -> None:
+        # Not when they are created: a partition that comes without indexes is given some at once, and of
+        # its own it would have them twice. With its own it joins its root, index by index.
+        if not tables:
+            return
+        dump = self._dump(ctx, tables)
+        with ctx.write_destination.transaction():
+            ctx.write_destination.script(dump.preamble)
+            for entry in dump.entries:
+                if entry.kind == ATTACH:
+                    ctx.write_destination.script(entry.sql)
+
+    def _create(self, ctx: WriteContext, tables: list[Table]) -> None:
+        if not tables:
+            return
+        dump = self._dump(ctx, tables)
+        registry = WritableRegistry(ctx.write_destination, ctx.names)
+        with ctx.write_destination.transaction():
+            before = made.standing(registry)
+            ctx.write_destination.script(dump.preamble)
+            for entry in dump.entries:
+                if entry.kind != ATTACH:
+                    ctx.write_destination.script(entry.sql)
+            made.record_standing(registry, SCHEMA_OF, before)
+            # Their triggers, rules and policies are still to come.
+            registry.forget(POST_DATA)
+        left = self._missing(ctx)
+        if left:
+            raise StepFailed(
+                f"tables were not created on the destination: {', '.join(t.label for t in left[:10])}",
+                hint="migrator refresh",
+            )
+
+    def _publish(self, ctx: WriteContext, tables: list[Table]) -> None:
+        have = {t.oid for t in published_tables(ctx.source, ctx.names)}
+        add = [sql.SQL("only {}").format(t.identifier) for t in tables if t.oid not in have]
+        if add:
+            with ctx.write_source.bounded(ctx.config.copy.lock_timeout):
+                ctx.write_source.run(
+                    sql.SQL(ADD).format(
+                        name=sql.Identifier(ctx.names.publication), tables=sql.SQL(", ").join(add)
+                    )
+                )

@@ -1,0 +1,186 @@
+"""A copy that was interrupted keeps what is in, and the rest comes in under live writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from migrator.copy import pieces as pieces_of
+from migrator.copy.relay import Relay
+from migrator.demo.proof import compare, find_missing
+from migrator.errors import ConnectionLost, StepFailed
+from tests.fixtures import small
+from tests.fixtures.road import Road, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from migrator.demo.servers import EmbeddedServer
+    from migrator.demo.writer import Writer
+
+    Roads = Callable[..., Road]
+
+END_RELAYS = """
+    select count(pg_terminate_backend(pid))
+      from pg_stat_activity
+     where datname = current_database() and application_name ~ '^migrator/'
+       and query ilike 'copy %'
+"""
+
+
+class Break(Exception):
+    """What a test breaks the copy with."""
+
+
+def break_after(patch: pytest.MonkeyPatch, count: int, seen: list[str]) -> None:
+    """Let the copy fail once after ``count`` pieces are in; note which ones are begun."""
+    copy = Relay.copy
+
+    async def copy_or_fail(self: Relay, piece: Any, *others: Any) -> Any:
+        if len(seen) >= count:
+            raise Break
+        copied = await copy(self, piece, *others)
+        seen.append(piece.label)
+        return copied
+
+    patch.setattr(Relay, "copy", copy_or_fail)
+
+
+def recorded(road: Road) -> dict[str, Any]:
+    """Return when each piece was recorded as in, on the destination."""
+    (name,) = road.on_destination("select nspname::text from pg_namespace where nspname ~ '^migrator_'")[0]
+    rows = road.on_destination(f"select relation::regclass::text, piece, at, position from {name}.copied")
+    return {f"{table} {piece}": (at, position) for table, piece, at, position in rows}
+
+
+def prove(road: Road, writer: Writer) -> None:
+    writer.wait_for(50)
+    writer.stop()
+    road.advance("cutover")
+    assert compare(road.source, road.destination) == []
+    assert find_missing(road.destination, writer.acknowledged) == set()
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_tables_that_are_in_stay_and_the_others_follow_under_writes(
+    road: Roads,
+    writer: Callable[..., Writer],
+    source_cluster: EmbeddedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+) -> None:
+    moved = road("", setup="select 1", copy={"jobs": 1})
+    small.load(moved.source)
+    moved.plan()
+    moved.advance("schema_copied")
+    clients = writer(moved.source, small.trade_on(source_cluster.port), sessions=3, per_second=200)
+    clients.wait_for(20)
+    seen: list[str] = []
+    with monkeypatch.context() as patch:
+        break_after(patch, count, seen)
+        with pytest.raises(Break):
+            moved.advance("replicating")
+    before = recorded(moved)
+    assert len(before) == count
+    clients.wait_for(100)
+    moved.advance("replicating")
+    after = recorded(moved)
+    assert len(after) == 7
+    assert before.items() <= after.items()
+    assert len({position for _, position in after.values()}) == (2 if count else 1)
+    prove(moved, clients)
+
+
+def test_a_table_in_pieces_counts_only_when_all_are_of_one_snapshot(
+    road: Roads,
+    writer: Callable[..., Writer],
+    source_cluster: EmbeddedServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved = road("", setup="select 1", copy={"jobs": 1, "split_above": "1MB"})
+    small.load(moved.source, rows=10000)
+    moved.plan()
+    moved.advance("schema_copied")
+    clients = writer(moved.source, small.trade_on(source_cluster.port), sessions=3, per_second=200)
+    seen: list[str] = []
+    with monkeypatch.context() as patch:
+        break_after(patch, 3, seen)
+        with pytest.raises(Break):
+            moved.advance("replicating")
+    assert " of " in seen[0]
+    before = recorded(moved)
+    clients.wait_for(100)
+    moved.advance("replicating")
+    after = recorded(moved)
+    of_table: dict[str, set[Any]] = {}
+    for piece, (_at, position) in after.items():
+        of_table.setdefault(piece.rpartition(" ")[0], set()).add(position)
+    assert all(len(positions) == 1 for positions in of_table.values())
+    assert not before.items() & after.items()
+    prove(moved, clients)
+
+
+def test_a_key_cuts_a_table_where_there_is_no_tid_range(road: Roads, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = road("", setup="select 1", copy={"split_above": "1MB"})
+    small.load(moved.source, rows=10000)
+    run(moved.source, "vacuum analyze")
+    monkeypatch.setattr(pieces_of, "has", lambda _version, _feature: False)
+    moved.plan()
+    moved.advance("cutover")
+    assert len(recorded(moved)) > 8
+    assert compare(moved.source, moved.destination) == []
+
+
+def test_a_connection_that_breaks_is_made_anew(
+    road: Roads,
+    writer: Callable[..., Writer],
+    source_cluster: EmbeddedServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved = road("", setup="select 1")
+    small.load(moved.source)
+    moved.plan()
+    moved.advance("schema_copied")
+    clients = writer(moved.source, small.trade_on(source_cluster.port), sessions=3, per_second=200)
+    copy, broken = Relay.copy, []
+
+    async def copy_broken(self: Relay, piece: Any, *others: Any) -> Any:
+        if len(broken) < 4:
+            side = (self.source, self.destination)[len(broken) % 2]
+            broken.append(piece.label)
+            url = (moved.source, moved.destination)[(len(broken) - 1) % 2]
+            run(url, f"select pg_terminate_backend({side.get_server_pid()})")
+        return await copy(self, piece, *others)
+
+    monkeypatch.setattr(Relay, "copy", copy_broken)
+    moved.advance("replicating")
+    assert len(broken) == 4
+    prove(moved, clients)
+
+
+def test_a_connection_that_keeps_breaking_is_an_error_that_names_it(
+    road: Roads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = road("schema_copied")
+    copy = Relay.copy
+
+    async def copy_broken(self: Relay, piece: Any, *others: Any) -> Any:
+        run(moved.source, f"select pg_terminate_backend({self.source.get_server_pid()})")
+        return await copy(self, piece, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("migrator.copy.transfer.BACK_OFF", (0.01, 0.01))
+        patch.setattr(Relay, "copy", copy_broken)
+        moved.refuse(ConnectionLost, 5)
+    moved.complete()
+
+
+def test_the_first_failure_stops_everything_else(road: Roads, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = road("schema_copied")
+    moved.on_destination("alter table order_lines add check (line < 0)")
+    assert "order_lines" in moved.refuse(StepFailed, 5)
+    left = "select 1 from pg_stat_activity where application_name ~ '^migrator/' and state <> 'idle'"
+    small.wait_until(lambda: not moved.on_destination(left), "the other sessions to end")
+    moved.on_destination("alter table order_lines drop constraint order_lines_line_check")
+    moved.complete()
