@@ -16,7 +16,7 @@ from migrator.errors import (
     UnknownMigration,
     WorkflowChanged,
 )
-from migrator.events import CopyStarted, Emit, Event, TableProgressed, ignore
+from migrator.events import Emit, ignore
 from migrator.observe import (
     next_command,
     progress,
@@ -26,6 +26,7 @@ from migrator.observe import (
 from migrator.pg.catalog import wanted_tables
 from migrator.pg.names import Names
 from migrator.pg.registry import Registry
+from migrator.recording import Recorder
 from migrator.report import (
     AdvanceReport,
     AttemptReport,
@@ -219,28 +220,10 @@ class App:
             record,
             self.journal(),
             command,
-            emit=self._recording(record),
+            emit=Recorder(self.journal(), record.id, self.emit),
             confirm=self.confirm,
             timeline=timeline,
         )
-
-    def _recording(self, record: MigrationRecord) -> Emit:
-        journal = self.journal()
-
-        def emit(event: Event) -> None:
-            match event:
-                case CopyStarted(tables):
-                    journal.reset_tables(record.id)
-                    journal.plan_tables(record.id, list(tables))
-                case TableProgressed(table, "copied", rows, size, _):
-                    journal.table_finished(record.id, table, rows=rows, bytes=size)
-                case TableProgressed(table, "started", _, _, _):
-                    journal.table_started(record.id, table)
-                case TableProgressed(table, _, rows, size, _):
-                    journal.table_progress(record.id, table, rows=rows, bytes=size)
-            self.emit(event)
-
-        return emit
 
     def _refuse_other_servers(self, ctx: ReadContext, record: MigrationRecord | None) -> None:
         # What was begun with other databases is to be undone before they are forgotten.

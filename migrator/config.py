@@ -98,11 +98,12 @@ class TablesSection(_Section, frozen=True):
 
 
 class CopySection(_Section, frozen=True):
-    """How the initial copy runs: ``jobs`` tables at a time."""
+    """How the initial copy runs: ``jobs`` tables at a time; ``max_retained_wal`` 0 is no limit."""
 
     jobs: Count = 4
     lock_timeout: Duration = Duration(2)
     lock_attempts: Count = 30
+    max_retained_wal: Size = Size(0)
 
 
 class SequencesSection(_Section, frozen=True):
