@@ -17,7 +17,8 @@ from migrator.events import SourceSampled
 if TYPE_CHECKING:
     from migrator.context import ReadContext
 
-# The oldest snapshot of ours is that of a session that works; the one that asks is not counted.
+# The oldest snapshot of ours is that of a session that works; the one that asks is not counted. Of a
+# walsender, which holds the exported one, no xact_start is shown: its command began with the snapshot.
 BURDEN = """
 select coalesce(pg_catalog.pg_wal_lsn_diff(here.position, s.restart_lsn), 0)::bigint as retained_bytes,
        case when s.slot_name is null then 'gone' else coalesce(to_jsonb(s) ->> 'wal_status', '') end
@@ -28,20 +29,21 @@ select coalesce(pg_catalog.pg_wal_lsn_diff(here.position, s.restart_lsn), 0)::bi
            when r.replay_lag is not null then extract(epoch from r.replay_lag)
            when r.state = 'streaming' and r.replay_lsn >= r.sent_lsn then 0
        end::float8 as lag_seconds,
-       pg_catalog.age(s.catalog_xmin) as catalog_age,
+       pg_catalog.age(s.catalog_xmin) as catalog_transactions,
        coalesce(held.seconds, 0)::float8 as snapshot_seconds,
-       coalesce(held.age, 0) as snapshot_age
+       coalesce(held.age, 0) as snapshot_transactions
 from (select pg_catalog.pg_current_wal_lsn() as position) here
 left join pg_catalog.pg_replication_slots s on s.slot_name = %(slot)s
 left join pg_catalog.pg_stat_replication r on r.pid = s.active_pid
 left join lateral (
     select pg_catalog.age(a.backend_xmin) as age,
-           extract(epoch from clock_timestamp() - a.xact_start) as seconds
+           extract(epoch from clock_timestamp() - coalesce(a.xact_start, a.query_start, a.backend_start))
+               as seconds
     from pg_catalog.pg_stat_activity a
     where a.application_name = %(application)s
       and a.backend_xmin is not null
       and a.pid <> pg_catalog.pg_backend_pid()
-    order by 1 desc, 2 desc nulls last
+    order by 1 desc, 2 desc
     limit 1
 ) held on true
 """
@@ -49,7 +51,7 @@ left join lateral (
 
 @dataclass(frozen=True)
 class Burden:
-    """What the source bears for us now. Ages of ``…_age`` are in transactions.
+    """What the source bears for us now: ages in seconds, and in transactions begun since.
 
     ``wal_status`` is ``gone`` without a slot, and empty before PostgreSQL 13, as ``safe_wal_size`` is None.
     ``lag_seconds`` is None where no stream runs, ``snapshot_seconds`` 0 where we hold no snapshot.
@@ -60,9 +62,9 @@ class Burden:
     safe_wal_size: int | None
     lag_bytes: int | None
     lag_seconds: float | None
-    catalog_age: int | None
+    catalog_transactions: int | None
     snapshot_seconds: float
-    snapshot_age: int
+    snapshot_transactions: int
 
 
 def burden(ctx: ReadContext) -> Burden:

@@ -17,6 +17,7 @@ class Feature(Enum):
     EVENT_TRIGGERS_SETTING = auto()
     GENERATED_COLUMNS = auto()
     IDLE_SESSION_TIMEOUT = auto()
+    INDEX_PROGRESS = auto()
     LOGICAL_REPLICATION = auto()
     NOT_VALID_ON_PARTITIONED = auto()
     RUN_AS_OWNER = auto()
@@ -32,6 +33,7 @@ SINCE: dict[Feature, int] = {
     Feature.COVERING_INDEXES: 110000,
     Feature.TRUNCATE_IN_STREAM: 110000,
     Feature.GENERATED_COLUMNS: 120000,
+    Feature.INDEX_PROGRESS: 120000,
     Feature.CLIENT_CONNECTION_CHECK: 140000,
     Feature.IDLE_SESSION_TIMEOUT: 140000,
     Feature.STREAM_IN_PROGRESS: 140000,
