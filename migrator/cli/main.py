@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "status": "Tell where the migration stands.",
     "rollback-to": "Undo back to an earlier state.",
     "progress": "Tell how far the initial copy and the stream are.",
+    "copy-progress": "The same as progress.",
     "history": "List everything that was tried.",
     "graph": "Draw the states as a mermaid diagram.",
     "explain": "Tell what a step, check, transition or state is.",
