@@ -15,7 +15,7 @@ from migrator import errors
 from migrator.check import load_all
 from migrator.cli.explain import STATE_MANUALS
 from migrator.step import Step, load_step
-from migrator.workflow import TRANSITIONS, State, diagram
+from migrator.workflow import REFRESH, TRANSITIONS, State, diagram
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTICE = "<!-- Written by docs/generate.py. -->"
@@ -93,6 +93,10 @@ def steps_page() -> str:
             lines += ["", f"The point of no return is `{transition.no_return_at}`."]
         for name in transition.steps:
             lines += ["", f"### {name}", "", *manual(docstring(load_step(name)), STEP_HEADINGS)]
+    first, *rest = REFRESH.steps
+    lines += ["", f"## {REFRESH.name}: the state stays", ""]
+    lines += [f"Runs the step below, then again {', '.join(f'`{name}`' for name in rest)}."]
+    lines += ["", f"### {first}", "", *manual(docstring(load_step(first)), STEP_HEADINGS)]
     return "\n".join(lines) + "\n"
 
 

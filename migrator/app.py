@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -16,7 +17,7 @@ from migrator.errors import (
     UnknownMigration,
     WorkflowChanged,
 )
-from migrator.events import CopyStarted, Emit, Event, TableProgressed, ignore
+from migrator.events import Emit, ignore
 from migrator.observe import (
     next_command,
     progress,
@@ -26,6 +27,7 @@ from migrator.observe import (
 from migrator.pg.catalog import wanted_tables
 from migrator.pg.names import Names
 from migrator.pg.registry import Registry
+from migrator.recording import Recorder
 from migrator.report import (
     AdvanceReport,
     AttemptReport,
@@ -200,22 +202,9 @@ class App:
     def history(self) -> HistoryReport:
         """Return everything that was tried."""
         record = self._known(check_workflow=False)
+        names = [field.name for field in fields(AttemptReport) if field.name != "number"]
         attempts = tuple(
-            AttemptReport(
-                a.id,
-                a.transition,
-                a.step,
-                a.kind,
-                a.outcome,
-                a.started_at,
-                a.finished_at,
-                a.host,
-                a.pid,
-                a.version,
-                a.found,
-                a.evidence,
-                a.error,
-            )
+            AttemptReport(a.id, *(getattr(a, name) for name in names))
             for a in self.journal().attempts(record.id)
         )
         return HistoryReport(record.name, record.state.value, attempts)
@@ -243,28 +232,10 @@ class App:
             record,
             self.journal(),
             command,
-            emit=self._recording(record),
+            emit=Recorder(self.journal(), record.id, self.emit),
             confirm=self.confirm,
             timeline=timeline,
         )
-
-    def _recording(self, record: MigrationRecord) -> Emit:
-        journal = self.journal()
-
-        def emit(event: Event) -> None:
-            match event:
-                case CopyStarted(tables, resumed):
-                    journal.reset_tables(record.id, [name for name, _ in tables] if resumed else None)
-                    journal.plan_tables(record.id, list(tables))
-                case TableProgressed(table, "copied", rows, size, _):
-                    journal.table_finished(record.id, table, rows=rows, bytes=size)
-                case TableProgressed(table, "started", _, _, _):
-                    journal.table_started(record.id, table)
-                case TableProgressed(table, _, rows, size, _):
-                    journal.table_progress(record.id, table, rows=rows, bytes=size)
-            self.emit(event)
-
-        return emit
 
     def _refuse_other_servers(self, ctx: ReadContext, record: MigrationRecord | None) -> None:
         # What was begun with other databases is to be undone before they are forgotten.

@@ -99,13 +99,17 @@ class TablesSection(_Section, frozen=True):
 
 
 class CopySection(_Section, frozen=True):
-    """How the initial copy runs: ``jobs`` tables or pieces, and ``index_jobs`` builds, at a time."""
+    """How the initial copy runs: ``jobs`` tables or pieces, and ``index_jobs`` builds, at a time.
+
+    ``max_retained_wal`` 0 is no limit.
+    """
 
     jobs: Count = 4
     index_jobs: Count = 4
     split_above: Size = Size(1024**3)
     lock_timeout: Duration = Duration(2)
     lock_attempts: Count = 30
+    max_retained_wal: Size = Size(0)
 
 
 class SequencesSection(_Section, frozen=True):

@@ -42,6 +42,12 @@ class Size(int):
             raise ValueError(text)
         return cls(int(found[1]) * SIZE_UNITS[found[2]])
 
+    @property
+    def text(self) -> str:
+        """Return the size with the largest unit that it fills, as a message may show it."""
+        unit = next((u for u, size in reversed(SIZE_UNITS.items()) if self >= size), "B")
+        return f"{round(self / SIZE_UNITS[unit], 1):g} {unit}"
+
 
 def convert(found: Any, wanted: Any, name: str, problems: list[str]) -> Any:
     """Return ``found`` as the type ``wanted``, adding what is wrong below ``name`` to problems."""

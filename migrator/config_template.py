@@ -48,6 +48,9 @@ split_above = "1GB"
 lock_timeout = "2s"
 # How often it is tried.
 lock_attempts = 30
+# How much WAL the source may keep for the copy; "0B": no limit. Past it the slot is given up before
+# the source's disk fills, and the copy has to begin again. Leave room for a whole copy's writes.
+max_retained_wal = "0B"
 
 [sequences]
 # Added to every sequence of the destination, in the direction it counts.

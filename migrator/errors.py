@@ -5,7 +5,8 @@ MigratorError
 ├── Refused (3): OutOfOrder, LeaseHeld, StaleState, PastNoReturn, WrongServer,
 │               NotReversible, StoreTooNew, MigrationExists, WorkflowChanged, Declined
 ├── Blocked (4): ChecksBlocked, GateClosed
-├── StepFailed (5): Conflict, VerifyFailed, TimedOut, StatementFailed, ConnectionLost, ToolFailed
+├── StepFailed (5): Conflict, VerifyFailed, TimedOut, StatementFailed, ConnectionLost, ToolFailed,
+│                   SourceProtected
 └── Unreachable (6)
 
 A class docstring says when it is raised; the message says what happened, where, and what is
@@ -160,6 +161,10 @@ class ConnectionLost(StepFailed):
 
 class ToolFailed(StepFailed):
     """A program that migrator runs (``pg_dump``, ``pg_restore``, a router's command) failed."""
+
+
+class SourceProtected(StepFailed):
+    """The source would keep more WAL for the copy than is allowed; the slot was given up."""
 
 
 class Unreachable(MigratorError):

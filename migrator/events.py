@@ -85,6 +85,20 @@ class TableProgressed(Event):
 
 
 @dataclass(frozen=True)
+class SourceSampled(Event):
+    """What the source bears for us: the slot's WAL, and the age in seconds of our oldest snapshot (0: none).
+
+    ``safe_wal_size`` is what may still be written before the slot is lost; None: no limit, or not known.
+    """
+
+    retained_bytes: int
+    wal_status: str
+    safe_wal_size: int | None
+    lag_bytes: int | None
+    snapshot_age: float
+
+
+@dataclass(frozen=True)
 class StepNote(Event):
     """Something the operator should read while a step runs (a retry, a restart of the copy)."""
 

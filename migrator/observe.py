@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from migrator.connections import reading
+from migrator.copy.protection import burden
 from migrator.copy.snapshot import find_slot
 from migrator.errors import Unreachable
 from migrator.events import ignore
 from migrator.pg.catalog import published_tables, wanted_tables
+from migrator.pg.index_builds import index_builds
 from migrator.pg.session import shown
 from migrator.report import (
+    IndexProgress,
     ProgressReport,
     ServerReport,
     StatusReport,
@@ -29,16 +32,11 @@ from migrator.workflow import STATES, TRANSITIONS, Lifecycle, State
 if TYPE_CHECKING:
     from migrator.config import Config
     from migrator.context import ReadContext
-    from migrator.store.journal import Journal, MigrationRecord
+    from migrator.store.journal import Journal, MigrationRecord, SampleRecord
     from migrator.store.records import AttemptRecord
 
-LAG = """
-select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint as bytes,
-       extract(epoch from r.replay_lag)::float8 as seconds
-from pg_catalog.pg_replication_slots s
-left join pg_catalog.pg_stat_replication r on r.pid = s.active_pid
-where s.slot_name = %s
-"""
+# How far back a trend looks while samples are being taken.
+TREND = timedelta(minutes=5)
 
 
 def server_report(ctx: ReadContext, side: str) -> ServerReport:
@@ -72,13 +70,27 @@ def next_command(state: State) -> str:
     return "migrator advance" if Lifecycle(state).next() else ""
 
 
-def stream_report(ctx: ReadContext) -> StreamReport | None:
-    """Describe the forward stream, or None where there is none."""
-    subscription = streams.find_subscription(ctx)
-    slot = find_slot(ctx)
-    if subscription is None and slot is None:
+def growth(samples: list[SampleRecord], retained: int, at: datetime) -> float | None:
+    """Return by how many bytes per second retained WAL grows, or None where samples do not say.
+
+    It is measured from the oldest sample of the last minutes, or from the newest of all, to what is
+    retained ``at`` this moment.
+    """
+    known = [s for s in samples if s.values.get("wal_status") != "gone"]
+    first = next((s for s in known if at - s.at <= TREND), known[-1] if known else None)
+    seconds = (at - first.at).total_seconds() if first else 0.0
+    if first is None or seconds < 1:
         return None
-    lag = ctx.source.row(LAG, [ctx.names.slot])
+    return float((retained - first.values["retained_bytes"]) / seconds)
+
+
+def stream_report(ctx: ReadContext, samples: list[SampleRecord]) -> StreamReport | None:
+    """Describe the forward stream and what the source bears for it, or None where there is neither."""
+    subscription = streams.find_subscription(ctx)
+    source = burden(ctx)
+    is_gone = source.wal_status == "gone"
+    if subscription is None and is_gone:
+        return None
     errors = streams.apply_errors(ctx, subscription.oid) if subscription is not None else None
     if subscription is None:
         state = "no subscription yet"
@@ -90,11 +102,24 @@ def stream_report(ctx: ReadContext) -> StreamReport | None:
         state = "streaming" if not subscription.unready else f"{subscription.unready} not ready"
     return StreamReport(
         state,
-        lag_bytes=lag.bytes if lag else None,
-        lag_seconds=lag.seconds if lag else None,
-        retained_bytes=slot.retained_bytes if slot else None,
-        wal_status=slot.wal_status if slot else "gone",
+        lag_bytes=source.lag_bytes,
+        lag_seconds=source.lag_seconds,
+        retained_bytes=None if is_gone else source.retained_bytes,
+        wal_status=source.wal_status,
         error_count=errors,
+        retained_growth=None if is_gone else growth(samples, source.retained_bytes, datetime.now(UTC)),
+        safe_wal_size=source.safe_wal_size,
+        snapshot_seconds=source.snapshot_seconds,
+        snapshot_transactions=source.snapshot_transactions,
+        catalog_transactions=source.catalog_transactions,
+    )
+
+
+def index_reports(ctx: ReadContext) -> tuple[IndexProgress, ...]:
+    """Describe the index builds that go on at the destination."""
+    return tuple(
+        IndexProgress(b.index, b.table, b.phase, round(100 * b.done / b.total, 1) if b.total else None)
+        for b in index_builds(ctx.destination)
     )
 
 
@@ -159,7 +184,7 @@ def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusR
                 report,
                 source=server_report(ctx, "source"),
                 destination=server_report(ctx, "destination"),
-                stream=stream_report(ctx),
+                stream=stream_report(ctx, journal.samples(record.id, "source")),
                 warnings=tuple(warnings(ctx, record)),
             )
     except Unreachable as error:
@@ -192,9 +217,10 @@ def progress(config: Config, journal: Journal, record: MigrationRecord) -> Progr
     rate = sent / seconds if seconds > 0 else 0.0
     try:
         with reading(config, record, ignore) as ctx:
-            stream = stream_report(ctx)
+            stream = stream_report(ctx, journal.samples(record.id, "source"))
+            indexes = index_reports(ctx)
     except Unreachable:
-        stream = None
+        stream, indexes = None, ()
     return ProgressReport(
         record.name,
         record.state.value,
@@ -207,4 +233,5 @@ def progress(config: Config, journal: Journal, record: MigrationRecord) -> Progr
         eta_seconds=(expected - sent) / rate if rate and expected > sent else None,
         tables=tables,
         stream=stream,
+        indexes=indexes,
     )

@@ -79,7 +79,12 @@ class PlanReport(Report):
 
 @dataclass(frozen=True)
 class StreamReport(Report):
-    """The forward stream: state, lag in bytes and (from the heartbeat) seconds, retained WAL."""
+    """The forward stream, and what the source bears for it.
+
+    ``retained_growth`` is in bytes per second; ``safe_wal_size`` is what may still be written before the
+    slot is lost. Our oldest snapshot holds vacuum back by its seconds and transactions, the slot by
+    ``catalog_transactions``, in catalogs only.
+    """
 
     state: str
     lag_bytes: int | None = None
@@ -87,6 +92,11 @@ class StreamReport(Report):
     retained_bytes: int | None = None
     wal_status: str = ""
     error_count: int | None = None
+    retained_growth: float | None = None
+    safe_wal_size: int | None = None
+    snapshot_seconds: float = 0.0
+    snapshot_transactions: int = 0
+    catalog_transactions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,16 @@ class TableProgress(Report):
 
 
 @dataclass(frozen=True)
+class IndexProgress(Report):
+    """One index that is being built; ``percent`` is of its present phase, None where it is not counted."""
+
+    index: str
+    table: str
+    phase: str
+    percent: float | None = None
+
+
+@dataclass(frozen=True)
 class ProgressReport(Report):
     """How far the initial copy and the stream are. Rates are per second; ``eta_seconds`` may be unknown."""
 
@@ -132,6 +152,7 @@ class ProgressReport(Report):
     eta_seconds: float | None
     tables: tuple[TableProgress, ...]
     stream: StreamReport | None = None
+    indexes: tuple[IndexProgress, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from migrator.errors import NotReversible, VerifyFailed
-from migrator.workflow import ALL_STEPS
+from migrator.workflow import EVERY_STEP
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
@@ -111,5 +111,5 @@ def load_step(name: str) -> Step:
 
 
 def load_all() -> dict[str, Step]:
-    """Return every step of the workflow by name, in workflow order."""
-    return {name: load_step(name) for name in ALL_STEPS}
+    """Return every step by name, in workflow order."""
+    return {name: load_step(name) for name in EVERY_STEP}

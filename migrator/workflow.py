@@ -125,6 +125,7 @@ REFRESH = Transition(
 REFRESHABLE = (State.REPLICATING, State.SEQ_SYNCED)
 
 ALL_STEPS: tuple[str, ...] = tuple(step for t in TRANSITIONS for step in t.steps)
+EVERY_STEP: tuple[str, ...] = tuple(dict.fromkeys((*ALL_STEPS, *REFRESH.steps)))
 
 
 def parse_state(value: str) -> State:

@@ -479,7 +479,7 @@ def test_blocking_findings_come_first_each_with_its_fix(
 # --- commands --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["status", "progress", "history"])
+@pytest.mark.parametrize("name", ["status", "progress", "copy-progress", "history"])
 def test_looking_answers_on_stdout_as_text_and_as_one_object(
     app: FakeApp, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
@@ -497,8 +497,9 @@ def test_history_keeps_the_last_attempts(app: FakeApp, capsys: pytest.CaptureFix
     assert [attempt["number"] for attempt in attempts] == [4, 5]
 
 
+@pytest.mark.parametrize("name", ["progress", "copy-progress"])
 def test_progress_looks_again_until_interrupted(
-    app: FakeApp, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    app: FakeApp, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     waits: list[float] = []
 
@@ -508,7 +509,7 @@ def test_progress_looks_again_until_interrupted(
             raise KeyboardInterrupt
 
     monkeypatch.setattr("migrator.cli.progress.time.sleep", sleep)
-    assert run(["progress", "--watch", "2"]) == 130
+    assert run([name, "--watch", "2"]) == 130
     assert waits == [2.0, 2.0, 2.0]
     assert capsys.readouterr().out.count("shop  replicating") == 3
 

@@ -32,11 +32,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
     "cli": WORDS | {"app", "render", "demo", "step", "check", "config_template", "pg"},
-    "app": CONTRACTS | {"runner", "connections", "observe", "plan", "check", "step", "store"}
-    | {"pg", "switchover"},
+    "app": CONTRACTS | {"runner", "connections", "observe", "plan", "recording", "check", "step"}
+    | {"store", "pg", "switchover"},
     "plan": CONTRACTS | {"observe", "check", "step", "pg"},
     "observe": CONTRACTS | {"connections", "store", "pg", "copy", "switchover"},
     "runner": CONTRACTS | {"step", "store"},
+    "recording": WORDS | {"store"},
     "connections": CONTRACTS | {"pg", "store", "switchover"},
     "check": CONTRACTS | {"checks"},
     "step": CONTRACTS,

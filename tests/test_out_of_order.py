@@ -23,6 +23,7 @@ Words = tuple[str, ...]
 LOOKS: tuple[Words, ...] = (
     ("status",),
     ("progress",),
+    ("copy-progress",),
     ("history",),
     ("graph",),
     *(("explain", state) for state in STATES),

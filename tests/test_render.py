@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from migrator.events import (
     Event,
+    SourceSampled,
     StateChanged,
     StepFailedEvent,
     StepFinished,
@@ -44,6 +45,7 @@ from migrator.report import (
     AttemptReport,
     FindingReport,
     HistoryReport,
+    IndexProgress,
     PlanReport,
     ProgressReport,
     Report,
@@ -74,6 +76,7 @@ EVENTS: tuple[Event, ...] = (
     StepProgress("copy_tables", 50 * MB, 100 * MB, "bytes", "public.orders"),
     TableProgressed("public.orders", "copying", 0, 50 * MB, 100 * MB),
     TableProgressed("public.orders", "copied", 7, 100 * MB, 100 * MB),
+    SourceSampled(16 * MB, "extended", 5 * MB, 1 * MB, 12.0),
     StepNote("copy_tables", "copy begins again\nfrom a fresh slot"),
     StepFinished("copy_tables", 31.2, {"rows": 5}),
     StepStarted("replicate", "analyze", 2, 2),
@@ -220,6 +223,8 @@ def test_verbose_plain_lines_tell_what_was_found_and_proven() -> None:
     assert out.getvalue().count("public.orders") == 1
     assert "    public.orders  copied  100 MB · 7 rows" in out.getvalue()
     assert "done in 31 s (rows 5)" in out.getvalue()
+    source = "retained WAL 16 MB · WAL extended · lost after 5.0 MB more · lag 1.0 MB · snapshot 12 s old"
+    assert f"    source  {source}" in out.getvalue().splitlines()
 
 
 def test_plain_progress_comes_every_few_seconds_only() -> None:
@@ -264,6 +269,7 @@ def test_the_live_display_leaves_a_line_per_finished_step(monkeypatch: pytest.Mo
         for event in EVENTS[4:]:
             renderer.handle(event)
     shown = out.getvalue()
+    assert "retained WAL" not in shown
     assert "✓" in shown
     assert "done in 31 s" in shown
     assert "gave up [after] 5 s" in shown
@@ -420,6 +426,66 @@ def test_progress_shows_tables_at_work_and_finished_ones_only_when_verbose() -> 
     assert [line.split()[0] for line in lines[2:]] == ["public.now", "public.later"]
     assert "50 MB of 100 MB" in lines[2]
     assert len(text(report, True)) == 5
+
+
+STREAM = StreamReport(
+    "no subscription yet",
+    int(1.2 * MB),
+    None,
+    16 * MB,
+    "extended",
+    retained_growth=2.5 * MB,
+    safe_wal_size=4 * MB,
+    snapshot_seconds=185.0,
+    snapshot_transactions=1234,
+    catalog_transactions=1,
+)
+
+
+def test_status_tells_what_the_source_bears_and_where_that_goes() -> None:
+    assert text(replace(STATUS, stream=STREAM))[3:5] == [
+        "  stream       no subscription yet  lag 1.2 MB           retained WAL 16 MB, growing 2.5 MB/s"
+        "  WAL extended  lost after 4.0 MB more",
+        "  vacuum       held back for 3 min 05 s by the snapshot (1 234 transactions)"
+        " · in catalogs by the slot (1 transaction)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("growth", "told"),
+    [(None, "16 MB"), (0.2, "16 MB"), (2048.0, "16 MB, growing 2.0 kB/s"), (-1.0, "16 MB, shrinking 1 B/s")],
+)
+def test_a_trend_is_told_where_there_is_one(growth: float | None, told: str) -> None:
+    stream = StreamReport("streaming", 0, 0.0, 16 * MB, "reserved", retained_growth=growth)
+    assert text(replace(STATUS, stream=stream))[3].endswith(f"  retained WAL {told}")
+
+
+def test_progress_tells_index_builds_before_tables() -> None:
+    report = ProgressReport(
+        "shop",
+        "schema_copied",
+        0,
+        1,
+        0,
+        100 * MB,
+        0,
+        0.0,
+        None,
+        (TableProgress("public.now", "copying", 5, 50 * MB, 100 * MB, 1.0),),
+        STREAM,
+        (
+            IndexProgress("orders_pkey", "public.orders", "building index: scanning table", 41.6),
+            IndexProgress("", "public.\x1bbad", "initializing"),
+        ),
+    )
+    lines = text(report)
+    assert lines[2].startswith("  stream  no subscription yet")
+    assert lines[3].startswith("  vacuum  held back for")
+    assert lines[4:] == [
+        "  index  orders_pkey on public.orders  building index: scanning table  42 %",
+        "  index  on public.\\x1bbad             initializing",
+        "  public.now  copying  50 MB of 100 MB  5 rows  1.0 s",
+    ]
 
 
 def test_history_is_a_line_per_attempt_with_its_error_below() -> None:

@@ -12,7 +12,7 @@ import click
 from migrator.cli.options import Options, with_options
 from migrator.cli.output import say, say_json
 from migrator.errors import UnknownName
-from migrator.workflow import ALL_STEPS, REFRESH, TRANSITIONS, State, Transition
+from migrator.workflow import REFRESH, TRANSITIONS, State, Transition
 
 WIDTH = 100
 
@@ -88,7 +88,7 @@ def all_manuals() -> list[Manual]:
     """Return every name that can be explained; a transition and a step may share one."""
     return (
         [Manual(state, "state", manual) for state, manual in STATE_MANUALS.items()]
-        + [Manual(t.name, "transition", transition_manual(t)) for t in TRANSITIONS]
+        + [Manual(t.name, "transition", transition_manual(t)) for t in (*TRANSITIONS, REFRESH)]
         + [Manual(name, "step", manual) for name, manual in step_manuals().items()]
         + [Manual(name, "check", manual) for name, manual in check_manuals().items()]
     )
@@ -96,7 +96,9 @@ def all_manuals() -> list[Manual]:
 
 def transition_manual(transition: Transition) -> str:
     """Return a transition as its states, its steps in order, and its point of no return."""
-    lines = [f"From {transition.source} to {transition.target}.", ""]
+    stays = transition.source is transition.target
+    where = f"In {transition.source} and after; the state stays." if stays else ""
+    lines = [where or f"From {transition.source} to {transition.target}.", ""]
     lines += [f"  {number}. {step}" for number, step in enumerate(transition.steps, start=1)]
     if transition.no_return_at is not None:
         lines += ["", f"The point of no return is {transition.no_return_at}."]
@@ -105,12 +107,9 @@ def transition_manual(transition: Transition) -> str:
 
 def step_manuals() -> dict[str, str]:
     """Return the manual of every step: its docstring."""
-    from migrator.step import load_step
+    from migrator.step import load_all
 
-    return {
-        name: inspect.getdoc(type(load_step(name))) or ""
-        for name in dict.fromkeys((*ALL_STEPS, *REFRESH.steps))
-    }
+    return {name: inspect.getdoc(type(step)) or "" for name, step in load_all().items()}
 
 
 def check_manuals() -> dict[str, str]:

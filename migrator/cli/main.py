@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "refresh": "Take in tables that the source has got since the copy.",
     "rollback-to": "Undo back to an earlier state.",
     "progress": "Tell how far the initial copy and the stream are.",
+    "copy-progress": "The same as progress.",
     "history": "List everything that was tried.",
     "graph": "Draw the states as a mermaid diagram.",
     "explain": "Tell what a step, check, transition or state is.",

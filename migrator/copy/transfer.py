@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from migrator.copy import builder, indexes
+from migrator.copy.protection import guard, sample_source
 from migrator.copy.relay import Copied, Relay, relay_failure
 from migrator.copy.scheduler import Pool, Scheduler, Task
 from migrator.errors import ConnectionLost
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 POOL = "copy"
 TELL_EVERY = 0.2
+WATCH_EVERY = 2.0
 # A connection that breaks is made anew, while the snapshot is still held, after so many seconds each.
 BACK_OFF = (0.2, 1.0, 5.0)
 
@@ -102,7 +104,25 @@ async def _run(
     pools = {POOL: Pool(ctx.config.copy.jobs, partial(_line, ctx)), builder.POOL: builder.builders(ctx)}
     scheduler = Scheduler(pools)
     builds = indexes.tasks(ctx, builds_of, of_table, scheduler, built, attach=attach)
-    await scheduler.run([*copies, *builds])
+    watch = asyncio.create_task(_watch(ctx))
+    work = asyncio.create_task(scheduler.run([*copies, *builds]))
+    try:
+        # The watch never ends by itself: whichever ends first says how it went.
+        ended, _ = await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            await task
+    finally:
+        for task in (work, watch):
+            task.cancel()
+        await asyncio.wait((work, watch))
+
+
+async def _watch(ctx: WriteContext) -> None:
+    while True:
+        sample = sample_source(ctx)
+        ctx.emit(sample)
+        guard(ctx, sample)
+        await asyncio.sleep(WATCH_EVERY)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from migrator.events import (
         CopyStarted,
         Event,
+        SourceSampled,
         StateChanged,
         StepFailedEvent,
         StepFinished,
@@ -69,6 +70,20 @@ def table_line(event: TableProgressed) -> str:
     """Return a table of the copy: ``public.orders  copied  1.2 GB · 5 rows``."""
     amount = f"{bytes_text(event.bytes)} · {plural(event.rows, 'row')}"
     return f"{visible(event.table)}  {event.state}  {amount}"
+
+
+def source_line(event: SourceSampled) -> str:
+    """Return what the source bears: ``source  retained WAL 16 MB · lag 1.2 MB · snapshot 12 s old``."""
+    told = [f"retained WAL {bytes_text(event.retained_bytes)}"]
+    if event.wal_status not in ("", "reserved"):
+        told.append(f"WAL {event.wal_status}")
+    if event.safe_wal_size is not None:
+        told.append(f"lost after {bytes_text(event.safe_wal_size)} more")
+    if event.lag_bytes is not None:
+        told.append(f"lag {bytes_text(event.lag_bytes)}")
+    if event.snapshot_age:
+        told.append(f"snapshot {seconds_text(event.snapshot_age)} old")
+    return f"source  {' · '.join(told)}"
 
 
 def generic_line(event: Event) -> str:

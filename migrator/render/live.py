@@ -14,6 +14,7 @@ from rich.table import Column
 from migrator.events import (
     CopyStarted,
     Event,
+    SourceSampled,
     StateChanged,
     StepFailedEvent,
     StepFinished,
@@ -94,6 +95,9 @@ class Live(Renderer):
             case TableProgressed():
                 if self._verbose and event.state != "copying":
                     self._say("dim", f"    {lines.table_line(event)}")
+            case SourceSampled():
+                if self._verbose:
+                    self._say("dim", f"    {lines.source_line(event)}")
             case StepNote():
                 self._step("yellow", "·", event.step, lines.note_line(event))
             case StepFinished():

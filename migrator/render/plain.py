@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 from migrator.events import (
     CopyStarted,
     Event,
+    SourceSampled,
     StateChanged,
     StepFailedEvent,
     StepFinished,
@@ -67,6 +68,9 @@ class Plain(Renderer):
             case TableProgressed():
                 if self._verbose and event.state != "copying":
                     self._line(f"    {lines.table_line(event)}")
+            case SourceSampled():
+                if self._verbose:
+                    self._line(f"    {lines.source_line(event)}")
             case StepNote():
                 self._step(event.step, lines.note_line(event))
             case StepFinished():

@@ -18,6 +18,7 @@ from migrator.report import (
     AttemptReport,
     FindingReport,
     HistoryReport,
+    IndexProgress,
     PlanReport,
     ProgressReport,
     Report,
@@ -53,10 +54,7 @@ def status(report: StatusReport, verbose: bool = False) -> list[str]:
         lines.append(f"  last error: {visible(report.last_error)}")
     if report.holder:
         lines.append(f"  held by {visible(report.holder)}")
-    rows = _servers(report.source, report.destination)
-    if report.stream is not None:
-        rows.append(["stream", *_stream(report.stream)])
-    lines += columns(rows)
+    lines += _with_stream(_servers(report.source, report.destination), report.stream)
     lines += columns([[t.name, t.status, _share(t)] for t in report.transitions])
     if verbose:
         for transition in report.transitions:
@@ -99,7 +97,7 @@ def advanced(report: AdvanceReport, _verbose: bool = False) -> list[str]:
 
 @text.register(ProgressReport)
 def progress(report: ProgressReport, verbose: bool = False) -> list[str]:
-    """Return how far the copy is, tables at work first; finished ones only when verbose."""
+    """Return how far the copy is: indexes and tables at work first, finished ones only when verbose."""
     amounts = [
         f"{count_text(report.tables_done)} of {plural(report.tables_total, 'table')}",
         f"{bytes_text(report.bytes_done)} of {bytes_text(report.bytes_total)}",
@@ -110,8 +108,8 @@ def progress(report: ProgressReport, verbose: bool = False) -> list[str]:
     if report.eta_seconds is not None and report.tables_done < report.tables_total:
         amounts.append(f"{seconds_text(report.eta_seconds)} left")
     lines = [f"{visible(report.migration)}  {report.state}", "  " + " · ".join(amounts)]
-    if report.stream is not None:
-        lines += columns([["stream", *_stream(report.stream)]])
+    lines += _with_stream([], report.stream)
+    lines += columns([_index(index) for index in report.indexes])
     shown = [t for t in report.tables if verbose or t.state not in FINISHED]
     shown.sort(key=lambda t: (t.state in FINISHED, t.state != "copying"))
     return lines + columns([_table(table) for table in shown])
@@ -155,6 +153,16 @@ def _server(server: ServerReport) -> list[str]:
     return [server.side, server.version, where]
 
 
+def _with_stream(rows: list[list[str]], stream: StreamReport | None) -> list[str]:
+    """Return rows as lines, with the stream's below them, and with what it holds back on the source."""
+    if stream is None:
+        return columns(rows)
+    rows = [*rows, ["stream", *_stream(stream)]]
+    width = max(len(row[0]) for row in rows)
+    held = _held_back(stream)
+    return columns(rows) + ([f"  {'vacuum':<{width}}  {held}"] if held else [])
+
+
 def _stream(stream: StreamReport) -> list[str]:
     lag = []
     if stream.lag_bytes is not None:
@@ -163,12 +171,32 @@ def _stream(stream: StreamReport) -> list[str]:
         lag.append(seconds_text(stream.lag_seconds))
     cells = [stream.state, f"lag {' · '.join(lag)}" if lag else "lag unknown"]
     if stream.retained_bytes is not None:
-        cells.append(f"retained WAL {bytes_text(stream.retained_bytes)}")
+        cells.append(f"retained WAL {bytes_text(stream.retained_bytes)}{_trend(stream.retained_growth)}")
     if stream.wal_status not in ("", "reserved"):
         cells.append(f"WAL {stream.wal_status}")
+    if stream.safe_wal_size is not None:
+        cells.append(f"lost after {bytes_text(stream.safe_wal_size)} more")
     if stream.error_count:
         cells.append(plural(stream.error_count, "error"))
     return cells
+
+
+def _trend(growth: float | None) -> str:
+    """Return which way retained WAL goes, where that is known and worth a word."""
+    if growth is None or abs(growth) < 1:
+        return ""
+    return f", {'growing' if growth > 0 else 'shrinking'} {bytes_text(abs(growth))}/s"
+
+
+def _held_back(stream: StreamReport) -> str:
+    """Return what the migration keeps vacuum from: the snapshot every table's rows, the slot catalogs'."""
+    told = []
+    if stream.snapshot_seconds:
+        age = plural(stream.snapshot_transactions, "transaction")
+        told.append(f"for {seconds_text(stream.snapshot_seconds)} by the snapshot ({age})")
+    if stream.catalog_transactions is not None:
+        told.append(f"in catalogs by the slot ({plural(stream.catalog_transactions, 'transaction')})")
+    return f"held back {' · '.join(told)}" if told else ""
 
 
 def _share(transition: TransitionReport) -> str:
@@ -193,6 +221,12 @@ def _steps(transition: TransitionReport) -> list[str]:
         for step in transition.steps
     ]
     return [head, *columns(rows)]
+
+
+def _index(index: IndexProgress) -> list[str]:
+    name = f"{index.index} on {index.table}" if index.index else f"on {index.table}"
+    done = "" if index.percent is None else f"{index.percent:.0f} %"
+    return ["index", visible(name), index.phase, done]
 
 
 def _table(table: TableProgress) -> list[str]:

@@ -10,7 +10,7 @@ from migrator.copy.pieces import cut
 from migrator.copy.snapshot import Slot, drop_slot, find_slot, fresh_slot, later_snapshot
 from migrator.copy.transfer import transfer
 from migrator.errors import Conflict as ConflictError
-from migrator.errors import StepFailed
+from migrator.errors import SourceProtected, StepFailed
 from migrator.events import CopyStarted
 from migrator.pg.catalog import Table, published_tables
 from migrator.pg.made import drop_made
@@ -51,7 +51,8 @@ class CopyTables(Step):
     the source until the end; the slot keeps WAL from its creation on.
     If it fails: tables that are in stay. The snapshot is gone with its connection; the next run copies
     what is missing from a later one, and the stream will carry each table from its own snapshot on. A
-    connection that broke is made anew. When the slot is lost, the copy begins again.
+    connection that broke is made anew. When the slot is lost, or given up because it kept more WAL than
+    ``[copy] max_retained_wal``, the copy begins again.
     Undo: drops the slot and the indexes, and empties the tables.
     """
 
@@ -84,7 +85,17 @@ class CopyTables(Step):
         )
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Copy what is not in: from the slot's snapshot, or from a later one when the slot is older."""
+        """Copy what is not in: from the slot's snapshot, or from a later one when the slot is older.
+
+        Raises SourceProtected when the slot keeps too much WAL; it is given up then.
+        """
+        try:
+            self._copy(ctx, found)
+        except SourceProtected:
+            drop_slot(ctx)
+            raise
+
+    def _copy(self, ctx: WriteContext, found: Absent | Partial) -> None:
         tables = published_tables(ctx.source, ctx.names)
         self._refuse_others(ctx, tables)
         if isinstance(found, Partial) and ctx.destination.value(SUBSCRIPTION, [ctx.names.subscription]):

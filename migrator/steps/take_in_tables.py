@@ -11,7 +11,7 @@ from migrator.copy.formats import shapes
 from migrator.copy.pieces import cut
 from migrator.copy.snapshot import later_snapshot
 from migrator.copy.transfer import transfer
-from migrator.errors import StepFailed
+from migrator.errors import SourceProtected, StepFailed
 from migrator.events import CopyStarted
 from migrator.pg import made, publication
 from migrator.pg.catalog import Table, all_tables, published_tables, registries, wanted_tables
@@ -79,6 +79,21 @@ class TakeInTables(Step):
         publication.refuse_unidentified(new)
         # From the new tables' snapshot on the stream must not pass a change of theirs.
         streams.disable(ctx)
+        try:
+            self._take_in(ctx, new)
+        except SourceProtected as error:
+            streams.enable(ctx)
+            raise StepFailed(
+                f"the source keeps too much WAL while the stream stands still ({error.message}); the stream "
+                "goes on without the new tables",
+                hint="raise copy.max_retained_wal, then migrator refresh",
+            ) from error
+        streams.enable(ctx)
+
+    def undo(self, ctx: WriteContext) -> None:
+        """Do nothing: what is made here is recorded as made by the steps that made the other tables."""
+
+    def _take_in(self, ctx: WriteContext, new: list[Table]) -> None:
         if new:
             self._publish(ctx, new)
             copied.empty(ctx, new)
@@ -97,7 +112,6 @@ class TakeInTables(Step):
                     ctx.names.subscription,
                 ],
             )
-        streams.enable(ctx)
 
     def _missing(self, ctx: ReadContext) -> list[Table]:
         have = {(t.schema, t.name) for t in all_tables(ctx.destination)}
