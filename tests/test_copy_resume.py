@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from migrator.copy import pieces as pieces_of
 from migrator.copy.relay import Relay
 from migrator.demo.proof import compare, find_missing
-from migrator.errors import ConnectionLost, StepFailed
+from migrator.errors import ConnectionLost, SourceProtected, StepFailed
 from tests.fixtures import small
 from tests.fixtures.road import Road, run
 
@@ -105,7 +106,7 @@ def test_a_table_in_pieces_counts_only_when_all_are_of_one_snapshot(
     clients = writer(moved.source, small.trade_on(source_cluster.port), sessions=3, per_second=200)
     seen: list[str] = []
     with monkeypatch.context() as patch:
-        break_after(patch, 3, seen)
+        break_after(patch, 1, seen)
         with pytest.raises(Break):
             moved.advance("replicating")
     assert " of " in seen[0]
@@ -173,6 +174,27 @@ def test_a_connection_that_keeps_breaking_is_an_error_that_names_it(
         patch.setattr("migrator.copy.transfer.BACK_OFF", (0.01, 0.01))
         patch.setattr(Relay, "copy", copy_broken)
         moved.refuse(ConnectionLost, 5)
+    moved.complete()
+
+
+def test_the_slot_is_given_up_before_it_fills_the_disk_of_the_source(
+    road: Roads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = road("schema_copied", copy={"max_retained_wal": "4MB"})
+    monkeypatch.setattr("migrator.copy.transfer.WATCH_EVERY", 0.05)
+    copy = Relay.copy
+
+    async def copy_slowly(self: Relay, piece: Any, *others: Any) -> Any:
+        if piece.table.name == "ledger":
+            run(moved.source, "create table bulk as select repeat('x', 1000) from generate_series(1, 8000)")
+            run(moved.source, "drop table bulk")
+            await asyncio.sleep(1)
+        return await copy(self, piece, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Relay, "copy", copy_slowly)
+        assert "max_retained_wal is 4 MB" in moved.refuse(SourceProtected, 5)
+    assert moved.on_source("select 1 from pg_replication_slots where database = current_database()") == []
     moved.complete()
 
 
