@@ -98,11 +98,14 @@ class TablesSection(_Section, frozen=True):
 
 
 class CopySection(_Section, frozen=True):
-    """How the initial copy runs: ``jobs`` tables at a time."""
+    """How the initial copy runs: ``jobs`` tables at a time, together at most ``max_bytes_per_second``
+    (0: as fast as it can).
+    """
 
     jobs: Count = 4
     lock_timeout: Duration = Duration(2)
     lock_attempts: Count = 30
+    max_bytes_per_second: Size = Size(0)
 
 
 class SequencesSection(_Section, frozen=True):

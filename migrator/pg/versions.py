@@ -22,6 +22,7 @@ class Feature(Enum):
     RUN_AS_OWNER = auto()
     STREAM_IN_PROGRESS = auto()
     SUBSCRIPTION_STATS = auto()
+    TCP_USER_TIMEOUT = auto()
     TRANSACTION_TIMEOUT = auto()
     TRUNCATE_IN_STREAM = auto()
 
@@ -32,6 +33,7 @@ SINCE: dict[Feature, int] = {
     Feature.COVERING_INDEXES: 110000,
     Feature.TRUNCATE_IN_STREAM: 110000,
     Feature.GENERATED_COLUMNS: 120000,
+    Feature.TCP_USER_TIMEOUT: 120000,
     Feature.CLIENT_CONNECTION_CHECK: 140000,
     Feature.IDLE_SESSION_TIMEOUT: 140000,
     Feature.STREAM_IN_PROGRESS: 140000,

@@ -12,6 +12,7 @@ from psycopg import sql
 from migrator.copy.formats import Shape, shapes
 from migrator.copy.relay import Copied, Relay, relay_failure
 from migrator.copy.snapshot import Snapshot, drop_slot, find_slot, fresh_slot
+from migrator.copy.throttle import Throttle, heeding_signals
 from migrator.errors import Conflict as ConflictError
 from migrator.errors import StepFailed
 from migrator.events import CopyStarted, TableProgressed
@@ -55,7 +56,8 @@ class CopyTables(Step):
     Recognised by: our slot on the source, and on the destination a record of each published table
     that carries the slot's position.
     Locks and cost: ``access share`` on the tables being copied, and a snapshot that holds back vacuum on
-    the source until the end; the slot keeps WAL from its creation on.
+    the source until the end; the slot keeps WAL from its creation on. ``[copy] max_bytes_per_second``
+    slows it down; SIGUSR1 pauses it with its connections open, SIGUSR2 goes on.
     If it fails: the snapshot is gone with its connection; the next run truncates what was copied and
     begins again from a fresh slot, and says so.
     Undo: drops the slot and empties the tables.
@@ -145,10 +147,11 @@ async def _copy_all(
     ctx: WriteContext, tables: list[Table], forms: dict[int, Shape], snapshot: Snapshot
 ) -> None:
     waiting = deque(sorted(tables, key=lambda t: t.bytes, reverse=True))
+    throttle = Throttle(ctx.config.copy.max_bytes_per_second)
     meter = Meter(ctx, sum(t.bytes for t in tables))
 
-    async def carry() -> None:
-        relay = await Relay.open(ctx.write_source, ctx.write_destination, ctx.names)
+    async def work() -> None:
+        relay = await Relay.open(ctx.write_source, ctx.write_destination, ctx.names, throttle)
         try:
             while waiting:
                 table = waiting.popleft()
@@ -159,9 +162,10 @@ async def _copy_all(
             await relay.close()
 
     # The first failure cancels the others: a TaskGroup ends only when all of them have ended.
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(ctx.config.copy.jobs, len(tables))):
-            group.create_task(carry())
+    with heeding_signals(throttle, ctx.note):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(ctx.config.copy.jobs, len(tables))):
+                group.create_task(work())
 
 
 class Meter:
