@@ -101,7 +101,7 @@ class TablesSection(_Section, frozen=True):
 class CopySection(_Section, frozen=True):
     """How the initial copy runs: ``jobs`` tables or pieces, and ``index_jobs`` builds, at a time.
 
-    ``max_retained_wal`` 0 is no limit.
+    ``max_retained_wal`` and ``max_bytes_per_second``, of all jobs together, are unlimited when 0.
     """
 
     jobs: Count = 4
@@ -110,6 +110,7 @@ class CopySection(_Section, frozen=True):
     lock_timeout: Duration = Duration(2)
     lock_attempts: Count = 30
     max_retained_wal: Size = Size(0)
+    max_bytes_per_second: Size = Size(0)
 
 
 class SequencesSection(_Section, frozen=True):

@@ -3,7 +3,7 @@
 TEMPLATE = """\
 # What migrates, from where, to where, and how. Every key is here with its default;
 # only migration.name, source.url and destination.url must be edited.
-# Durations are written "500ms", "10s", "5min", "2h", "1d".
+# Durations are written "500ms", "10s", "5min", "2h", "1d"; sizes "500kB", "20MB", "1GB".
 
 [migration]
 # Names the migration in the state store and on both servers.
@@ -51,6 +51,9 @@ lock_attempts = 30
 # How much WAL the source may keep for the copy; "0B": no limit. Past it the slot is given up before
 # the source's disk fills, and the copy has to begin again. Leave room for a whole copy's writes.
 max_retained_wal = "0B"
+# How much all of these copies together read from the source in a second: "20MB"; "0B" is without bounds.
+# A running copy is paused by SIGUSR1 and goes on at SIGUSR2; its connections stay open.
+max_bytes_per_second = "0B"
 
 [sequences]
 # Added to every sequence of the destination, in the direction it counts.

@@ -113,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
         signal.signal(signal.SIGHUP, _interrupt)
+    # They pause a copy and let it go on; one that comes when none runs must not end the process.
+    signal.signal(signal.SIGUSR1, _disregard)
+    signal.signal(signal.SIGUSR2, _disregard)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show an arrow must not stop a cutover.
         if isinstance(stream, io.TextIOWrapper):
@@ -147,6 +150,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _disregard(_signal: int, _frame: object) -> None:
+    """Unlike SIG_IGN this is not inherited by the programs that we start."""
 
 
 def _usage(error: click.ClickException) -> InvalidUsage:

@@ -65,14 +65,25 @@ where t.typsend = 0
         where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384
    ))
 """
+# The tables with values out of line. Those that the copy's snapshot sees are all in the file.
+WIDE = """
+select c.oid as relation
+from pg_catalog.pg_class c
+where c.oid = any (%s)
+  and c.reltoastrelid <> 0
+  and pg_catalog.pg_relation_size(c.reltoastrelid) > 0
+"""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How a table's rows travel: its stored columns in order, and the COPY format."""
+    """How a table's rows travel: its stored columns in order, the COPY format, and whether a row may
+    be longer than a page (``wide``).
+    """
 
     columns: tuple[str, ...]
     binary: bool
+    wide: bool = True
 
     @property
     def format(self) -> str:
@@ -81,14 +92,15 @@ class Shape:
 
 
 def shapes(source: ReadSession, tables: list[Table]) -> dict[int, Shape]:
-    """Return each table's shape by oid, read in two queries however many tables there are."""
+    """Return each table's shape by oid, read in three queries however many tables there are."""
     stored = STORED[has(source.version, Feature.GENERATED_COLUMNS)]
     rows = source.rows(COLUMNS.format(stored=stored), [[t.oid for t in tables]])
     types = sorted({row.type for row in rows})
     as_text = {row.root for row in source.rows(TEXT_TYPES, [types])}
+    wide = {row.relation for row in source.rows(WIDE, [[t.oid for t in tables]])}
     columns: dict[int, list[str]] = {t.oid: [] for t in tables}
     binary = dict.fromkeys(columns, True)
     for row in rows:
         columns[row.relation].append(row.name)
         binary[row.relation] &= row.type not in as_text
-    return {oid: Shape(tuple(names), binary[oid]) for oid, names in columns.items()}
+    return {oid: Shape(tuple(names), binary[oid], oid in wide) for oid, names in columns.items()}

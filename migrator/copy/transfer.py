@@ -11,6 +11,7 @@ from migrator.copy import builder, indexes
 from migrator.copy.protection import guard, sample_source
 from migrator.copy.relay import Copied, Relay, relay_failure
 from migrator.copy.scheduler import Pool, Scheduler, Task
+from migrator.copy.throttle import Throttle, heeding_signals
 from migrator.errors import ConnectionLost
 from migrator.events import TableProgressed
 
@@ -101,14 +102,19 @@ async def _run(
     built: indexes.Told,
     attach: bool,
 ) -> None:
-    pools = {POOL: Pool(ctx.config.copy.jobs, partial(_line, ctx)), builder.POOL: builder.builders(ctx)}
+    throttle = Throttle(ctx.config.copy.max_bytes_per_second)
+    pools = {
+        POOL: Pool(ctx.config.copy.jobs, partial(_line, ctx, throttle)),
+        builder.POOL: builder.builders(ctx),
+    }
     scheduler = Scheduler(pools)
     builds = indexes.tasks(ctx, builds_of, of_table, scheduler, built, attach=attach)
     watch = asyncio.create_task(_watch(ctx))
     work = asyncio.create_task(scheduler.run([*copies, *builds]))
     try:
         # The watch never ends by itself: whichever ends first says how it went.
-        ended, _ = await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
+        with heeding_signals(throttle, ctx.note):
+            ended, _ = await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             await task
     finally:
@@ -126,8 +132,8 @@ async def _watch(ctx: WriteContext) -> None:
 
 
 @asynccontextmanager
-async def _line(ctx: WriteContext) -> AsyncIterator[Line]:
-    line = Line(ctx)
+async def _line(ctx: WriteContext, throttle: Throttle) -> AsyncIterator[Line]:
+    line = Line(ctx, throttle)
     try:
         yield line
     finally:
@@ -137,8 +143,9 @@ async def _line(ctx: WriteContext) -> AsyncIterator[Line]:
 class Line:
     """A relay that is opened when it is first needed, and again when it broke."""
 
-    def __init__(self, ctx: WriteContext) -> None:
+    def __init__(self, ctx: WriteContext, throttle: Throttle) -> None:
         self._ctx = ctx
+        self._throttle = throttle
         self._relay: Relay | None = None
 
     async def copy(self, piece: Piece, shape: Shape, snapshot: Snapshot, meter: Meter) -> Copied:
@@ -150,7 +157,7 @@ class Line:
             try:
                 if self._relay is None:
                     self._relay = await Relay.open(
-                        self._ctx.write_source, self._ctx.write_destination, self._ctx.names
+                        self._ctx.write_source, self._ctx.write_destination, self._ctx.names, self._throttle
                     )
                 return await self._relay.copy(piece, shape, snapshot, partial(meter.sent, piece))
             except Exception as error:

@@ -25,6 +25,7 @@ class Feature(Enum):
     STREAM_IN_PROGRESS = auto()
     SUBSCRIPTION_STATS = auto()
     TID_RANGE_SCAN = auto()
+    TCP_USER_TIMEOUT = auto()
     TRANSACTION_TIMEOUT = auto()
     TRUNCATE_IN_STREAM = auto()
 
@@ -37,6 +38,7 @@ SINCE: dict[Feature, int] = {
     Feature.TRUNCATE_IN_STREAM: 110000,
     Feature.GENERATED_COLUMNS: 120000,
     Feature.INDEX_PROGRESS: 120000,
+    Feature.TCP_USER_TIMEOUT: 120000,
     Feature.CLIENT_CONNECTION_CHECK: 140000,
     Feature.IDLE_SESSION_TIMEOUT: 140000,
     Feature.STREAM_IN_PROGRESS: 140000,

@@ -48,7 +48,8 @@ class CopyTables(Step):
     Recognised by: our slot on the source, and on the destination a record of each published table, all
     its pieces of one snapshot, not older than the slot.
     Locks and cost: ``access share`` on the tables being copied, and a snapshot that holds back vacuum on
-    the source until the end; the slot keeps WAL from its creation on.
+    the source until the end; the slot keeps WAL from its creation on. ``[copy] max_bytes_per_second``
+    slows it down; SIGUSR1 pauses it with its connections open, SIGUSR2 goes on.
     If it fails: tables that are in stay. The snapshot is gone with its connection; the next run copies
     what is missing from a later one, and the stream will carry each table from its own snapshot on. A
     connection that broke is made anew. When the slot is lost, or given up because it kept more WAL than
