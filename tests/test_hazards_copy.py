@@ -59,6 +59,8 @@ def test_a_table_that_is_rewritten_while_the_copy_is_under_way_is_copied_again(
         return await copy(self, piece, *others)
 
     moved.on_source("truncate products cascade; insert into products (title, price) values ('one', 1)")
+    # The largest, whose turn comes first.
+    moved.on_source("insert into events select n, 'in' from generate_series(1000, 20000) n")
     with monkeypatch.context() as patch:
         patch.setattr(Relay, "copy", copy_and_tell)
         assert "public.products was rewritten" in moved.refuse(StepFailed, 5)
