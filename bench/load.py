@@ -9,12 +9,10 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import Self
 
 import psycopg
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # One row and one commit each, on tables that are being copied.
 TRANSACTIONS = {
@@ -53,23 +51,20 @@ class Load:
     """pgbench, at ``per_second`` on a database, from entering to leaving."""
 
     def __init__(self, pgbench: Path, url: str, per_second: int, rows: int) -> None:
-        self._words = [pgbench, "-n", "-c4", "-j1", f"-R{per_second}", "-T86400", "-P1", f"-Drows={rows}"]
-        self._words += ["--max-tries=10"]
-        self._url = url
+        self._program, self._url = pgbench, url
+        self._options = ["-n", "-c4", "-j1", f"-R{per_second}", "-T86400", "-P1", f"-Drows={rows}"]
 
     def __enter__(self) -> Self:
         """Begin, and wait until it goes on at its rate."""
         self._scripts = tempfile.TemporaryDirectory(prefix="bench-load-")
-        words: list[str | Path] = [*self._words]
+        words = [str(self._program), *self._options]
         for number, (statement, weight) in enumerate(TRANSACTIONS.items()):
-            script = f"{self._scripts.name}/{number}.sql"
-            with open(script, "w") as file:  # noqa: PTH123
-                file.write(f"\\set id random(1, :rows)\n{statement}\n")
+            script = Path(self._scripts.name, f"{number}.sql")
+            script.write_text(f"\\set id random(1, :rows)\n{statement}\n")
             words += ["-f", f"{script}@{weight}"]
-        self._said = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [*words, self._url], stdout=subprocess.DEVNULL, stderr=self._said, text=True
-        )
+        self._said = Path(self._scripts.name, "said")
+        with self._said.open("w") as said:
+            self._process = subprocess.Popen([*words, self._url], stdout=subprocess.DEVNULL, stderr=said)
         time.sleep(3)
         return self
 
@@ -77,21 +72,18 @@ class Load:
         """End it."""
         self._process.terminate()
         self._process.wait()
-        self._said.close()
         self._scripts.cleanup()
 
     def reached(self) -> Reached:
         """Return the mean rate so far, the first second aside, and what failed for good."""
-        self._said.seek(0)
-        said = self._said.read()
+        said = self._said.read_text()
         if self._process.poll() is not None:
             raise SystemExit(f"pgbench ended: {said[-2000:]}")
         seen = PROGRESS.findall(said)[1:]
         if not seen:
             raise SystemExit(f"pgbench tells no progress: {said[-2000:]}")
-        return Reached(
-            round(sum(float(tps) for _, tps, _ in seen) / len(seen), 1), sum(int(f) for *_, f in seen)
-        )
+        failed = sum(int(number) for *_, number in seen) + said.count(" aborted")
+        return Reached(round(sum(float(tps) for _, tps, _ in seen) / len(seen), 1), failed)
 
 
 class Watch:

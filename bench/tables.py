@@ -7,6 +7,7 @@ Each table has an identity column with its sequence, a primary key, one more ind
 per_table_ms            ``migrator advance --to replicating`` over the number of tables
 dump_restore_ms         the same of ``pg_dump -Fc`` and ``pg_restore -j 2``, one after the other
 over_dump_restore       the one over the other
+cpu_over_dump_restore   the same in CPU seconds, servers and programs together: told apart from a busy machine
 memory_mb               peak of migrator's own process in any of its commands; its children's (pg_dump,
                         pg_restore) are in ``children``
 plan_seconds            ``migrator plan``, which is the preflight
@@ -26,7 +27,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench.lab import Migrator, Ran, run, tell, two_servers
+from bench.lab import Migrator, Ran, cpu, run, tell, two_servers
 from migrator.demo.servers import work_directory
 
 CREATE = """
@@ -75,40 +76,51 @@ def main() -> None:
 
         tools, archive = destination.bin_dir, directory / "archive"
         target = destination.create_database("restored")
-        dumped = run(tools / "pg_dump", "-Fc", "-f", archive, url).seconds
-        restored = run(tools / "pg_restore", "-j", 2, "-d", target, archive).seconds
+
+        def servers() -> float:
+            return cpu(source) + cpu(destination)
+
+        before = servers()
+        dumped = run(tools / "pg_dump", "-Fc", "-f", archive, url)
+        restored = run(tools / "pg_restore", "-j", 2, "-d", target, archive)
+        used = {"dump_restore": servers() - before + dumped.cpu + restored.cpu}
         destination.drop_database("restored")
-        print(f"pg_dump {dumped:.2f} s, pg_restore {restored:.2f} s", flush=True)
+        print(f"pg_dump {dumped.seconds:.2f} s, pg_restore {restored.seconds:.2f} s", flush=True)
 
         migrator = Migrator(directory, url, destination.create_database("migrated"))
         ran: dict[str, Ran] = {}
         ran["plan"] = migrator.run("plan")
         print(f"plan {ran['plan'].seconds:.2f} s", flush=True)
+        before = servers()
         ran["advance"] = migrator.run("advance", "--to", "replicating", profile=options.profile)
+        used |= {"migrator": servers() - before + ran["advance"].cpu}
         print(f"advance {ran['advance'].seconds:.2f} s", flush=True)
         status = [migrator.run("status") for _ in range(5)]
         ran["status"] = status[0]
         ran["progress"] = migrator.run("progress")
         parts = migrator.parts()
         ran["rollback-to"] = migrator.run("rollback-to", "planned")
-    each = {"migrator": ran["advance"].seconds, "dump_restore": dumped + restored}
+    each = {"migrator": ran["advance"].seconds, "dump_restore": dumped.seconds + restored.seconds}
     tell(
         options.json,
         figures={
             "per_table_ms": round(each["migrator"] / options.tables * 1000, 2),
             "dump_restore_ms": round(each["dump_restore"] / options.tables * 1000, 2),
             "over_dump_restore": round(each["migrator"] / each["dump_restore"], 3),
+            "cpu_over_dump_restore": round(used["migrator"] / used["dump_restore"], 3),
             "memory_mb": round(max(r.memory for r in ran.values())),
             "plan_seconds": round(ran["plan"].seconds, 2),
             "status_seconds": round(statistics.median(r.seconds for r in status), 2),
         },
         samples={
             "seconds": {name: round(r.seconds, 2) for name, r in ran.items()},
+            "cpu": {name: round(seconds, 2) for name, seconds in used.items()}
+            | {f"of {name}": round(r.cpu, 2) for name, r in ran.items()},
             "memory": {name: round(r.memory) for name, r in ran.items()},
             "children": {name: round(size) for name, size in ran["advance"].children.items()},
             "status": [round(r.seconds, 3) for r in status],
-            "dump": round(dumped, 2),
-            "restore": round(restored, 2),
+            "dump": round(dumped.seconds, 2),
+            "restore": round(restored.seconds, 2),
         },
         parts=parts,
     )
