@@ -42,8 +42,7 @@ def restore(
 
     def one(entry: Entry) -> None:
         with registry.session.transaction():
-            registry.session.script(preamble)
-            registry.session.script(rewrite(entry))
+            registry.session.script(f"{preamble}\n{rewrite(entry)}")
             registry.run(RECORD, [entry.key, step])
             record_attached(registry, step, entry.key)
 
