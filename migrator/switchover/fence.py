@@ -131,13 +131,9 @@ def _prepare_one(
         hint=sql.Literal(hint),
     )
 
-    def create_disabled() -> None:
-        with session.transaction():
-            session.run(create)
-            session.run(_switch(table, trigger, "disable"))
-
+    # One message is one transaction: nobody meets the trigger before it is disabled.
     patiently(
-        create_disabled,
+        partial(session.run, sql.SQL("; ").join((create, _switch(table, trigger, "disable")))),
         ctx.sleep,
         what=f"fence trigger on {table.label} of the {session.side}",
         attempts=ctx.config.copy.lock_attempts,
