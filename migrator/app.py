@@ -225,7 +225,7 @@ class App:
         )
 
     def _recording(self, record: MigrationRecord) -> Emit:
-        journal = self.journal()
+        journal = self.journal().hold()
 
         def emit(event: Event) -> None:
             match event:
