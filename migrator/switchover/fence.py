@@ -176,6 +176,8 @@ def set_read_only(session: WriteSession, database: str, *, on: bool) -> None:
 def fenced_tables(session: ReadSession, names: Names, *, up: bool) -> list[Table]:
     """Return the tables whose fence trigger stands and is enabled (``up``) or disabled."""
     found = states(session, names)
+    if up not in found.values():
+        return []
     return [t for t in all_tables(session) if found.get(t.oid) is up]
 
 
