@@ -232,7 +232,7 @@ class App:
             record,
             self.journal(),
             command,
-            emit=Recorder(self.journal(), record.id, self.emit),
+            emit=Recorder(self.journal().hold(), record.id, self.emit),
             confirm=self.confirm,
             timeline=timeline,
         )

@@ -137,7 +137,7 @@ def warnings(ctx: ReadContext, record: MigrationRecord) -> list[str]:
         found.append("the cutover is committed and not finished: migrator advance completes it")
     elif not committed and fence.fenced_tables(ctx.source, ctx.names, up=True):
         found.append("the source's fence is up and no cutover is recorded")
-    published = {t.oid for t in published_tables(ctx.source, ctx.names)}
+    published = {t.oid for t in published_tables(ctx.source, ctx.names, sizes=False)}
     if published and not committed:
         new = [t.label for t in wanted_tables(ctx.source, ctx.config.tables) if t.oid not in published]
         if new:

@@ -93,7 +93,7 @@ def plan_report(
     written: bool = False,
 ) -> PlanReport:
     """Describe both servers, what is to be carried, and the transitions in question."""
-    tables = wanted_tables(ctx.source, ctx.config.tables)
+    tables = wanted_tables(ctx.source, ctx.config.tables, sizes=True)
     return PlanReport(
         migration=ctx.names.migration,
         state=state.value if state else "",

@@ -155,6 +155,32 @@ def test_tables_are_followed_from_planned_to_done(journal: Journal) -> None:
     assert (first.state, first.rows, first.estimated_bytes) == ("planned", 0, 60)
 
 
+def test_what_is_held_back_is_soon_seen_by_others_and_lost_by_no_end(
+    journal: Journal, store_url: str
+) -> None:
+    migration = plan(journal).id
+
+    def seen() -> list[tuple[str, str, int]]:
+        with Journal.open(store_url) as other:
+            return [(t.table_name, t.state, t.rows) for t in other.tables(migration)]
+
+    with Journal.open(store_url).hold() as writer:
+        writer.table_started(migration, "public.a")
+        writer.table_progress(migration, "public.a", rows=1, bytes=10)
+        deadline = time.monotonic() + 10
+        while not seen() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert seen() == [("public.a", "copying", 1)]
+        writer.table_finished(migration, "public.a", rows=2, bytes=20)
+        writer.table_started(migration, "public.b")
+        (first, second) = writer.tables(migration)
+        assert first.started_at
+        assert first.finished_at
+        assert not second.finished_at
+        writer.table_finished(migration, "public.b", rows=3, bytes=30)
+    assert seen() == [("public.a", "done", 2), ("public.b", "done", 3)]
+
+
 def test_ten_thousand_tables_are_planned_and_read_quickly(journal: Journal) -> None:
     migration = plan(journal).id
     tables = [(f"public.table_{number}", number) for number in range(10_000)]

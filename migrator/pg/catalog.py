@@ -41,9 +41,12 @@ exists (
     from pg_catalog.pg_attribute g
     where g.attrelid = i.indrelid
       and g.attnum = any (i.indkey)
+      and g.atthasdef
       and coalesce(to_jsonb(g) ->> 'attgenerated', '') <> ''
 )
 """
+# A size is asked of the file system, file by file: only of those who want it.
+SIZE = "coalesce(pg_catalog.pg_table_size(c.oid), 0)::bigint"
 TABLES = (
     """
 select c.oid,
@@ -53,7 +56,7 @@ select c.oid,
        c.relpersistence::text as persistence,
        c.relispartition as is_partition,
        greatest(c.reltuples, 0)::bigint as rows,
-       coalesce(pg_catalog.pg_table_size(c.oid), 0)::bigint as bytes,
+       {size} as bytes,
        case c.relreplident
             when 'f' then 'full'
             when 'n' then 'nothing'
@@ -85,7 +88,7 @@ select c.oid,
        n.nspname as schema,
        c.relname as name,
        greatest(c.reltuples, 0)::bigint as rows,
-       coalesce(pg_catalog.pg_table_size(c.oid), 0)::bigint as bytes
+       {size} as bytes
 from pg_catalog.pg_publication p
 join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
 join pg_catalog.pg_class c on c.oid = r.prrelid
@@ -210,19 +213,28 @@ def selected(schema: str, name: str, options: TablesSection) -> bool:
     )
 
 
-def all_tables(session: ReadSession) -> list[Table]:
-    """Return all user tables and partitioned roots; no temporary one, none of an extension."""
-    return [Table(**row._asdict()) for row in session.rows(TABLES)]
+def all_tables(session: ReadSession, *, sizes: bool = False) -> list[Table]:
+    """Return all user tables and partitioned roots; no temporary one, none of an extension.
+
+    Without ``sizes`` their ``bytes`` are 0.
+    """
+    return [Table(**row._asdict()) for row in session.rows(_sized(TABLES, sizes))]
 
 
-def wanted_tables(session: ReadSession, options: TablesSection) -> list[Table]:
+def wanted_tables(session: ReadSession, options: TablesSection, *, sizes: bool = False) -> list[Table]:
     """Return the tables whose rows the migration is to carry, as the source has them now."""
-    return [t for t in all_tables(session) if t.publishable and selected(t.schema, t.name, options)]
+    tables = all_tables(session, sizes=sizes)
+    return [t for t in tables if t.publishable and selected(t.schema, t.name, options)]
 
 
-def published_tables(source: ReadSession, names: Names) -> list[Table]:
+def published_tables(source: ReadSession, names: Names, *, sizes: bool = True) -> list[Table]:
     """Return the tables that our publication carries, without the heartbeat."""
-    return [Table(**row._asdict()) for row in source.rows(PUBLISHED, [names.publication, names.schema])]
+    rows = source.rows(_sized(PUBLISHED, sizes), [names.publication, names.schema])
+    return [Table(**row._asdict()) for row in rows]
+
+
+def _sized(query: str, sizes: bool) -> str:
+    return query.replace("{size}", SIZE if sizes else "0::bigint")
 
 
 def sequences(session: ReadSession) -> list[Sequence]:

@@ -50,33 +50,33 @@ STANDING: tuple[tuple[str, str, str], ...] = (
     ("pg_default_acl", "", "true"),
 )
 
-ATTACHED: tuple[tuple[str, str, str], ...] = (
-    ("pg_class", "o.relnamespace", "o.relkind in ('i', 'I', 'v', 'm')"),
-    (
-        "pg_constraint",
-        "o.connamespace",
-        "o.contype in ('p', 'u', 'x', 'f', 'c')",
-    ),
+# What comes with a relation, and the indexed column that names the relation. Zero stands for those of
+# no relation: the constraints of domains.
+ATTACHED: tuple[tuple[str, str, str, str], ...] = (
+    ("pg_class", "o.relnamespace", "o.relkind in ('i', 'I', 'v', 'm')", "o.oid"),
+    ("pg_constraint", "o.connamespace", "o.contype in ('p', 'u', 'x', 'f', 'c')", "o.conrelid"),
     (
         "pg_trigger",
         "",
         "not o.tgisinternal and coalesce(to_jsonb(o) ->> 'tgparentid', '0') = '0'",
+        "o.tgrelid",
     ),
-    ("pg_rewrite", "", "o.rulename <> '_RETURN'"),
-    ("pg_policy", "", "true"),
-    ("pg_statistic_ext", "o.stxnamespace", "true"),
-    ("pg_proc", "o.pronamespace", "true"),
-    ("pg_event_trigger", "", "true"),
-    ("pg_default_acl", "", "true"),
+    ("pg_rewrite", "", "o.rulename <> '_RETURN'", "o.ev_class"),
+    ("pg_policy", "", "true", "o.polrelid"),
+    ("pg_statistic_ext", "o.stxnamespace", "true", "o.stxrelid"),
+    ("pg_proc", "o.pronamespace", "true", ""),
+    ("pg_event_trigger", "", "true", ""),
+    ("pg_default_acl", "", "true", ""),
 )
 
 # Objects below this one were made by initdb (documentation 73.2, access/transam.h).
 FIRST_NORMAL_OBJECT = 16384
 
 
-def _objects(catalogs: tuple[tuple[str, str, str], ...], condition: str) -> str:
+def _objects(catalogs: tuple[tuple[str, ...], ...], condition: str) -> str:
     parts = []
-    for catalog, schema, rows in catalogs:
+    for catalog, schema, rows, *relation in catalogs:
+        touched = f"{relation[0]} = any ((select relations from touched)::oid[])" if any(relation) else "true"
         in_user_schema = (
             f"""and not exists (
                     select
@@ -92,6 +92,7 @@ def _objects(catalogs: tuple[tuple[str, str, str], ...], condition: str) -> str:
                 from pg_catalog.{catalog} o
                 where o.oid >= {FIRST_NORMAL_OBJECT}
                   and {rows}
+                  and {touched}
                   and {condition}
                   {in_user_schema}
                   and not exists (
@@ -108,7 +109,18 @@ def _objects(catalogs: tuple[tuple[str, str, str], ...], condition: str) -> str:
 USER_OBJECTS = _objects(STANDING, "true")
 
 # Rows of this transaction; xmin holds the low 32 bits of its number.
-THIS_TRANSACTION = "o.xmin::text = (pg_catalog.txid_current() & 4294967295)::text"
+THIS_TRANSACTION = "o.xmin = (pg_catalog.txid_current() & 4294967295)::text::xid"
+
+# Relations that this transaction has to do with: it keeps a lock on each until its end. Without them
+# every catalog would be read through for every index that is built.
+TOUCHED = """
+with touched as (
+    select 0::oid || array(
+        select relation from pg_catalog.pg_locks
+        where locktype = 'relation' and pid = pg_catalog.pg_backend_pid()
+    ) as relations
+)
+"""
 
 RECORD = """
 insert into {{schema}}.made (class, object, step, key)
@@ -122,7 +134,7 @@ where not exists (
 on conflict (class, object) do nothing
 """
 RECORD_STANDING = RECORD.format(objects=_objects(STANDING, THIS_TRANSACTION))
-RECORD_ATTACHED = RECORD.format(objects=_objects(ATTACHED, THIS_TRANSACTION))
+RECORD_ATTACHED = TOUCHED + RECORD.format(objects=_objects(ATTACHED, THIS_TRANSACTION))
 
 STRANGERS = (
     """
@@ -257,7 +269,7 @@ def record_standing(registry: WritableRegistry, step: str, before: Before) -> No
 
 def record_attached(registry: WritableRegistry, step: str, key: str) -> None:
     """Record every index, constraint, trigger … that this transaction made."""
-    registry.run(RECORD_ATTACHED, [step, key, [], []])
+    registry.run(RECORD_ATTACHED, [step, key, [], []], often=True)
 
 
 def drop_made(registry: WritableRegistry, step: str) -> int:

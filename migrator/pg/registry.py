@@ -145,6 +145,6 @@ class WritableRegistry(Registry):
         """Take an event out of the journal."""
         self.session.run(self.query(FORGET), [event])
 
-    def run(self, query: str, params: list[Any] | None = None) -> int:
+    def run(self, query: str, params: list[Any] | None = None, *, often: bool = False) -> int:
         """Run a statement over our tables (``{schema}``)."""
-        return self.session.run(self.query(query), params)
+        return self.session.run(self.query(query), params, often=often)

@@ -55,6 +55,8 @@ PINNED_BY_SUPERUSER: dict[Feature, tuple[str, str]] = {
     Feature.EVENT_TRIGGERS_SETTING: ("event_triggers", "off"),
 }
 CONNECT_TIMEOUT = "10"
+# No statement is prepared because it was seen often, only one that asks for it.
+NEVER = 2**31
 # A peer that has vanished is noticed within half a minute (documentation 32.1.2).
 KEEPALIVE: dict[str, int] = {
     "keepalives": 1,
@@ -139,7 +141,7 @@ class ReadSession:
         full = dsn(conninfo, {**settings(read_only=cls.read_only), **changed}, application)
         try:
             connection = psycopg.connect(
-                full, autocommit=autocommit, prepare_threshold=None, row_factory=namedtuple_row
+                full, autocommit=autocommit, prepare_threshold=NEVER, row_factory=namedtuple_row
             )
         except psycopg.Error as error:
             raise unreachable(error, side, shown(conninfo)) from None
@@ -168,10 +170,13 @@ class ReadSession:
         for name, value in pinned:
             self.execute(sql.SQL("set {} = {}").format(sql.Identifier(name), value))
 
-    def execute(self, query: Query, params: Params = None) -> psycopg.Cursor[Any]:
-        """Run one statement; every statement of migrator passes here."""
+    def execute(self, query: Query, params: Params = None, *, often: bool = False) -> psycopg.Cursor[Any]:
+        """Run one statement; every statement of migrator passes here.
+
+        One that is run ``often`` is prepared, so that the server plans it once.
+        """
         try:
-            return self.connection.execute(query, params)
+            return self.connection.execute(query, params, prepare=often)
         except psycopg.Error as error:
             raise translate(error, self.side) from error
 
@@ -221,9 +226,9 @@ class WriteSession(ReadSession):
 
     read_only = False
 
-    def run(self, query: Query, params: Params = None) -> int:
+    def run(self, query: Query, params: Params = None, *, often: bool = False) -> int:
         """Run a statement that changes something; return the number of rows it touched."""
-        return self.execute(query, params).rowcount
+        return self.execute(query, params, often=often).rowcount
 
     def script(self, text: str) -> None:
         """Run several statements, given as text made by PostgreSQL's own tools, in one message."""

@@ -42,7 +42,7 @@ class CreatePublication(Step):
                     "rename or drop it, or give the migration another name",
                 )
             case Ownership.OURS:
-                return Done({"tables": len(published_tables(ctx.source, ctx.names))})
+                return Done({"tables": len(published_tables(ctx.source, ctx.names, sizes=False))})
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Create and mark the publication in one transaction."""

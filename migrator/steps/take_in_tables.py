@@ -119,7 +119,7 @@ class TakeInTables(Step):
 
     def _unsubscribed(self, ctx: ReadContext) -> list[Table]:
         have = {tuple(row) for row in ctx.destination.rows(SUBSCRIBED, [ctx.names.subscription])}
-        wanted = wanted_tables(ctx.source, ctx.config.tables)
+        wanted = wanted_tables(ctx.source, ctx.config.tables, sizes=True)
         return [t for t in wanted if (t.schema, t.name) not in have]
 
     def _unattached(self, ctx: ReadContext) -> list[Table]:

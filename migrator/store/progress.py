@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Connection, delete, insert, update
 
 from migrator.report import FindingReport
 from migrator.store.database import fetch, reading, upsert, writing
+from migrator.store.held import Held, Rows
 from migrator.store.models import Finding, Sample, TableCopy, now
 from migrator.store.records import SampleRecord, TableRecord
 from migrator.store.store import Store
@@ -15,13 +17,39 @@ from migrator.store.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sqlalchemy import Engine
+
+KEY = ("migration_id", "table_name", "chunk")
+
 
 class ProgressJournal(Store):
     """How far the copy is, what was measured, what preflight found.
 
     Table and chunk name a row; writing one that is not there makes it. Numbers are totals so far,
-    not increments, so that a repeated write does no harm.
+    not increments, so that a repeated write does no harm. After ``hold``, how tables progress is
+    written a moment later, at the latest before tables are read or the store is closed.
     """
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._held = Held(self._write)
+        self._holding = False
+
+    def hold(self) -> Self:
+        """Hold back how tables progress from now on, and return the journal itself."""
+        self._holding = True
+        return self
+
+    def close(self) -> None:
+        """Write what is held back and close."""
+        try:
+            self.flush()
+        finally:
+            super().close()
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        self._held.flush()
 
     def plan_tables(self, migration_id: int, tables: Sequence[tuple[str, int]]) -> None:
         """Register tables and their estimated bytes; those already there keep their progress."""
@@ -31,7 +59,7 @@ class ProgressJournal(Store):
             statement = upsert(connection, TableCopy)
             connection.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["migration_id", "table_name", "chunk"],
+                    index_elements=KEY,
                     set_={"estimated_bytes": statement.excluded.estimated_bytes},
                 ),
                 [
@@ -78,6 +106,7 @@ class ProgressJournal(Store):
 
     def reset_tables(self, migration_id: int, tables: Iterable[str] | None = None) -> None:
         """Make tables planned again, all of them by default; their estimates stay."""
+        self.flush()
         where = [TableCopy.migration_id == migration_id]
         if tables is not None:
             where.append(TableCopy.table_name.in_(list(tables)))
@@ -91,6 +120,7 @@ class ProgressJournal(Store):
 
     def tables(self, migration_id: int) -> list[TableRecord]:
         """Return every table and chunk, by name."""
+        self.flush()
         with reading(self._engine) as connection:
             return fetch(connection, TableRecord, TableCopy, TableCopy.migration_id == migration_id)
 
@@ -116,13 +146,19 @@ class ProgressJournal(Store):
             return fetch(connection, FindingReport, Finding, Finding.migration_id == migration_id)
 
     def _put(self, migration_id: int, table: str, chunk: int, **values: Any) -> None:
-        key = {"migration_id": migration_id, "table_name": table, "chunk": chunk}
+        self._held.put((migration_id, table, chunk), values)
+        if not self._holding:
+            self.flush()
+
+    def _write(self, rows: Rows) -> None:
+        alike = defaultdict(list)
+        for key, values in rows.items():
+            alike[tuple(sorted(values))].append(dict(zip(KEY, key, strict=True), **values))
         with writing(self._engine) as connection:
-            connection.execute(
-                upsert(connection, TableCopy)
-                .values(**key, **values)
-                .on_conflict_do_update(index_elements=list(key), set_=values)
-            )
+            for columns, some in alike.items():
+                statement = upsert(connection, TableCopy)
+                changed = {column: statement.excluded[column] for column in columns}
+                connection.execute(statement.on_conflict_do_update(index_elements=KEY, set_=changed), some)
 
 
 def put_findings(connection: Connection, migration_id: int, findings: Iterable[FindingReport]) -> None:

@@ -131,13 +131,9 @@ def _prepare_one(
         hint=sql.Literal(hint),
     )
 
-    def create_disabled() -> None:
-        with session.transaction():
-            session.run(create)
-            session.run(_switch(table, trigger, "disable"))
-
+    # One message is one transaction: nobody meets the trigger before it is disabled.
     patiently(
-        create_disabled,
+        partial(session.run, sql.SQL("; ").join((create, _switch(table, trigger, "disable")))),
         ctx.sleep,
         what=f"fence trigger on {table.label} of the {session.side}",
         attempts=ctx.config.copy.lock_attempts,
@@ -180,6 +176,8 @@ def set_read_only(session: WriteSession, database: str, *, on: bool) -> None:
 def fenced_tables(session: ReadSession, names: Names, *, up: bool) -> list[Table]:
     """Return the tables whose fence trigger stands and is enabled (``up``) or disabled."""
     found = states(session, names)
+    if up not in found.values():
+        return []
     return [t for t in all_tables(session) if found.get(t.oid) is up]
 
 
