@@ -5,8 +5,8 @@ MigratorError
 ├── Refused (3): OutOfOrder, LeaseHeld, StaleState, PastNoReturn, WrongServer,
 │               NotReversible, StoreTooNew, MigrationExists, WorkflowChanged, Declined
 ├── Blocked (4): ChecksBlocked, GateClosed
-├── StepFailed (5): Conflict, VerifyFailed, TimedOut, StatementFailed, ConnectionLost, ToolFailed,
-│                   SourceProtected
+├── StepFailed (5): Conflict, VerifyFailed, TimedOut, StatementFailed, ConnectionLost, SnapshotLost,
+│                   ToolFailed, SourceProtected
 └── Unreachable (6)
 
 A class docstring says when it is raised; the message says what happened, where, and what is
@@ -157,6 +157,10 @@ class StatementFailed(StepFailed):
 
 class ConnectionLost(StepFailed):
     """A connection broke while a statement ran; whether it took effect is asked of the server."""
+
+
+class SnapshotLost(ConnectionLost):
+    """The connection that held the copy's snapshot broke; what is in stays, the rest needs a later one."""
 
 
 class ToolFailed(StepFailed):

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
     Roads = Callable[..., Road]
 
-END_RELAYS = """
-    select count(pg_terminate_backend(pid))
+END_SNAPSHOT = """
+    select pg_terminate_backend(pid)
       from pg_stat_activity
-     where datname = current_database() and application_name ~ '^migrator/'
-       and query ilike 'copy %'
+     where datname = current_database() and application_name ~ '^migrator/' and backend_type = 'walsender'
 """
 
 
@@ -157,6 +156,32 @@ def test_a_connection_that_breaks_is_made_anew(
     monkeypatch.setattr(Relay, "copy", copy_broken)
     moved.advance("replicating")
     assert len(broken) == 4
+    prove(moved, clients)
+
+
+def test_a_snapshot_that_is_lost_is_followed_by_a_later_one(
+    road: Roads,
+    writer: Callable[..., Writer],
+    source_cluster: EmbeddedServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved = road("", setup="select 1", copy={"jobs": 1})
+    small.load(moved.source)
+    moved.plan()
+    moved.advance("schema_copied")
+    clients = writer(moved.source, small.trade_on(source_cluster.port), sessions=3, per_second=200)
+    copy, seen = Relay.copy, []
+
+    async def copy_without(self: Relay, piece: Any, *others: Any) -> Any:
+        seen.append(piece.label)
+        if len(seen) == 4:
+            run(moved.source, END_SNAPSHOT)
+        return await copy(self, piece, *others)
+
+    monkeypatch.setattr(Relay, "copy", copy_without)
+    moved.advance("replicating")
+    assert len(seen) == 8
+    assert len({position for _, position in recorded(moved).values()}) == 2
     prove(moved, clients)
 
 

@@ -12,7 +12,7 @@ import asyncpg
 from psycopg import sql
 
 from migrator.copy.carry import Reader, carry
-from migrator.errors import MigratorError
+from migrator.errors import MigratorError, SnapshotLost
 from migrator.pg.session import KEEPALIVE, ReadSession, settings
 from migrator.pg.translate import translated
 from migrator.pg.versions import Feature, has
@@ -119,7 +119,7 @@ class Relay:
                 table=table.identifier,
                 where=piece.where,
             )
-        await self.source.execute(_text(SNAPSHOT, snapshot=sql.Literal(origin.identifier)))
+        await self._see(origin)
         async with self.destination.transaction():
             if piece.of == 1:
                 await self.destination.execute(_text("truncate only {table}", table=table.identifier))
@@ -151,21 +151,29 @@ class Relay:
         await self.source.execute("commit")
         return Copied(rows, total, time.monotonic() - started)
 
+    async def _see(self, origin: Origin) -> None:
+        try:
+            await self.source.execute(_text(SNAPSHOT, snapshot=sql.Literal(origin.identifier)))
+        except (asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError) as error:
+            raise SnapshotLost(
+                f"source: the connection that holds the copy's snapshot was lost: {error}",
+                hint="migrator advance",
+                side="source",
+            ) from error
+
 
 async def _connect(session: ReadSession, names: Names, *, read_only: bool) -> Any:
-    # Where the session really is, after libpq has resolved services, passfiles and host lists.
-    info = session.connection.info
-    given = info.get_parameters()
+    given = session.parameters()
     ssl = {name: given[name] for name in SSL_PARAMETERS if given.get(name)}
     # A given address stands for the name; but a certificate is compared with the name.
     by_address = given.get("hostaddr") and given.get("sslmode") != "verify-full"
     connection = await asyncpg.connect(
         f"postgresql://?{urlencode(ssl, quote_via=quote)}",
-        host=info.hostaddr if by_address else info.host,
-        port=info.port,
-        user=info.user,
-        password=info.password or None,
-        database=info.dbname,
+        host=given["address"] if by_address else given["host"],
+        port=given["port"],
+        user=given["user"],
+        password=given["password"] or None,
+        database=given["dbname"],
         timeout=30,
         statement_cache_size=0,
         server_settings={

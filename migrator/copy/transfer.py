@@ -12,7 +12,7 @@ from migrator.copy.protection import guard, sample_source
 from migrator.copy.relay import Copied, Relay, relay_failure
 from migrator.copy.scheduler import Pool, Scheduler, Task
 from migrator.copy.throttle import Throttle, heeding_signals
-from migrator.errors import ConnectionLost
+from migrator.errors import ConnectionLost, SnapshotLost
 from migrator.events import TableProgressed
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Line:
     async def copy(self, piece: Piece, shape: Shape, snapshot: Snapshot, meter: Meter) -> Copied:
         """Copy a piece; after a lost connection from its beginning, with growing pauses.
 
-        Raises ConnectionLost when it does not go on, or when the snapshot is gone.
+        Raises ConnectionLost when it does not go on, SnapshotLost when the snapshot is gone.
         """
         for pause in (*BACK_OFF, None):
             try:
@@ -163,7 +163,11 @@ class Line:
             except Exception as error:
                 failure = relay_failure(error)
                 await self.close()
-                if not isinstance(failure, ConnectionLost) or pause is None:
+                # Without the run's own sessions there is nothing to go on with.
+                alone = not (self._ctx.write_source.is_open and self._ctx.write_destination.is_open)
+                if not isinstance(failure, ConnectionLost) or isinstance(failure, SnapshotLost):
+                    raise
+                if pause is None or alone:
                     raise
                 self._ctx.note(f"{piece.label}: {failure.message}; it is copied again")
                 await asyncio.sleep(pause)

@@ -194,6 +194,30 @@ class ReadSession:
         return None if row is None else row[0]
 
     @property
+    def is_open(self) -> bool:
+        """Return whether the session can still be used."""
+        return not self.connection.closed
+
+    def parameters(self) -> dict[str, Any]:
+        """Return how the session is connected, after libpq has resolved services, passfiles and hosts.
+
+        Raises ConnectionLost when it is not any more.
+        """
+        info = self.connection.info
+        try:
+            return {
+                **info.get_parameters(),
+                "host": info.host,
+                "address": info.hostaddr,
+                "port": info.port,
+                "user": info.user,
+                "password": info.password,
+                "dbname": info.dbname,
+            }
+        except psycopg.Error as error:
+            raise translate(error, self.side) from error
+
+    @property
     def pid(self) -> int:
         """Return the process id of our backend on the server."""
         return self.connection.info.backend_pid
@@ -205,7 +229,7 @@ class ReadSession:
 
     def cancel(self) -> None:
         """Make the server stop the statement that another thread runs through this session."""
-        if not self.connection.closed:
+        if self.is_open:
             self.connection.cancel_safe()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from migrator.copy.pieces import cut
 from migrator.copy.snapshot import Slot, drop_slot, find_slot, fresh_slot, later_snapshot
 from migrator.copy.transfer import transfer
 from migrator.errors import Conflict as ConflictError
-from migrator.errors import SourceProtected, StepFailed
+from migrator.errors import SnapshotLost, SourceProtected, StepFailed
 from migrator.events import CopyStarted
 from migrator.pg.catalog import Table, published_tables
 from migrator.pg.made import drop_made
@@ -91,7 +91,11 @@ class CopyTables(Step):
         Raises SourceProtected when the slot keeps too much WAL; it is given up then.
         """
         try:
-            self._copy(ctx, found)
+            try:
+                self._copy(ctx, found)
+            except SnapshotLost as error:
+                ctx.note(error.message)
+                self._copy(ctx, Partial("the snapshot is lost"))
         except SourceProtected:
             drop_slot(ctx)
             raise
