@@ -65,11 +65,17 @@ def exit_codes_table() -> str:
     rows = [f"| 0 | {DONE} | |", f"| 1 | {BUG} | `Bug` |"]
     for kind in sorted(errors.MigratorError.__subclasses__(), key=lambda kind: kind.exit_code):
         if kind.__module__ == errors.__name__:
-            kinds = [one for one in kind.__subclasses__() if one.__module__ in LISTED] or [kind]
+            kinds = below(kind) or [kind]
             names = ", ".join(f"`{one.__name__}`" for one in kinds)
             rows.append(f"| {kind.exit_code} | {said(kind)} | {names} |")
     rows.append(f"| 130 | {INTERRUPTED} | `Interrupted` |")
     return "\n".join(["| code | what it means | `error` in the JSON |", "|---|---|---|", *rows])
+
+
+def below(kind: type[errors.MigratorError]) -> list[type[errors.MigratorError]]:
+    """Return the errors below a kind, each followed by its own."""
+    found = [one for one in kind.__subclasses__() if one.__module__ in LISTED]
+    return [each for one in found for each in (one, *below(one))]
 
 
 def said(kind: type[errors.MigratorError]) -> str:

@@ -141,7 +141,8 @@ def warnings(ctx: ReadContext, record: MigrationRecord) -> list[str]:
     if published and not committed:
         new = [t.label for t in wanted_tables(ctx.source, ctx.config.tables) if t.oid not in published]
         if new:
-            found.append(f"tables of the source are not in the migration: {', '.join(new[:10])}")
+            named = ", ".join(new[:10])
+            found.append(f"tables of the source are not in the migration: {named}; migrator refresh")
     subscription = streams.find_subscription(ctx)
     if subscription and not subscription.enabled and not committed:
         found.append("the stream is disabled; the source keeps WAL for it")

@@ -70,7 +70,7 @@ def no_table_is_left_out(ctx: ReadContext) -> Iterator[str]:
     if new:
         yield (
             f"tables of the source are not in the migration (made after the copy?): "
-            f"{', '.join(new[:10])}; drop or exclude them, or migrator rollback-to schema_copied"
+            f"{', '.join(new[:10])}; migrator refresh takes them in; or drop or exclude them"
         )
 
 
