@@ -121,7 +121,7 @@ class Bench:
     def migrator(self, target: str) -> float:
         """Copy with migrator, to a live stream."""
         with work_directory("bench") as directory:
-            migrator = lab.Migrator(directory, self.url, target)
+            migrator = lab.Migrator(directory, self.url, target, self.options.jobs)
             migrator.run("plan")
             ran = migrator.run("advance", "--to", "replicating")
             self.memory = {"migrator": ran.memory, **ran.children}
@@ -137,7 +137,7 @@ class Bench:
             self.tools / "pgbench", self.url, self.options.load, min(rows["customers"], rows["orders"])
         )
         with work_directory("bench") as directory:
-            migrator = lab.Migrator(directory, self.url, target)
+            migrator = lab.Migrator(directory, self.url, target, self.options.jobs)
             migrator.run("plan")
             with pgbench, load.Watch(self.url, target) as watch:
                 started = time.monotonic()

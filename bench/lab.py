@@ -132,10 +132,11 @@ def _children(pid: int) -> list[int]:
 class Migrator:
     """The command line, for one migration from one URL to another."""
 
-    def __init__(self, directory: Path, source: str, destination: str) -> None:
+    def __init__(self, directory: Path, source: str, destination: str, jobs: int = 0) -> None:
         self.config = directory / "migrator.toml"
         self.config.write_text(
             f'[migration]\nname = "bench"\n[source]\nurl = "{source}"\n[destination]\nurl = "{destination}"\n'
+            + (f"[copy]\njobs = {jobs}\nindex_jobs = {jobs}\n" if jobs else "")
         )
 
     def words(self, *command: str, profile: Path | None = None) -> list[object]:
