@@ -47,6 +47,23 @@ def break_after(patch: pytest.MonkeyPatch, count: int, seen: list[str]) -> None:
     patch.setattr(Relay, "copy", copy_or_fail)
 
 
+def under_writes(
+    road: Roads,
+    writer: Callable[..., Writer],
+    cluster: EmbeddedServer,
+    rows: int = small.DEFAULT_ROWS,
+    **sections: Any,
+) -> tuple[Road, Writer]:
+    """Give a shop whose schema is copied, and clients that write to all of its tables."""
+    moved = road("", setup="select 1", **sections)
+    small.load(moved.source, rows=rows)
+    moved.plan()
+    moved.advance("schema_copied")
+    clients = writer(moved.source, small.trade_on(cluster.port), sessions=3, per_second=200)
+    clients.wait_for(20)
+    return moved, clients
+
+
 def recorded(road: Road) -> dict[str, Any]:
     """Return when each piece was recorded as in, on the destination."""
     (name,) = road.on_destination("select nspname::text from pg_namespace where nspname ~ '^migrator_'")[0]
@@ -70,12 +87,7 @@ def test_tables_that_are_in_stay_and_the_others_follow_under_writes(
     monkeypatch: pytest.MonkeyPatch,
     count: int,
 ) -> None:
-    moved = road("", setup="select 1", copy={"jobs": 1})
-    small.load(moved.source)
-    moved.plan()
-    moved.advance("schema_copied")
-    clients = writer(moved.source, small.trade_on(source_cluster.port), sessions=3, per_second=200)
-    clients.wait_for(20)
+    moved, clients = under_writes(road, writer, source_cluster, copy={"jobs": 1})
     seen: list[str] = []
     with monkeypatch.context() as patch:
         break_after(patch, count, seen)
@@ -98,11 +110,9 @@ def test_a_table_in_pieces_counts_only_when_all_are_of_one_snapshot(
     source_cluster: EmbeddedServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    moved = road("", setup="select 1", copy={"jobs": 1, "split_above": "1MB"})
-    small.load(moved.source, rows=10000)
-    moved.plan()
-    moved.advance("schema_copied")
-    clients = writer(moved.source, small.trade_on(source_cluster.port), sessions=3, per_second=200)
+    moved, clients = under_writes(
+        road, writer, source_cluster, rows=10000, copy={"jobs": 1, "split_above": "1MB"}
+    )
     seen: list[str] = []
     with monkeypatch.context() as patch:
         break_after(patch, 1, seen)
@@ -138,11 +148,7 @@ def test_a_connection_that_breaks_is_made_anew(
     source_cluster: EmbeddedServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    moved = road("", setup="select 1")
-    small.load(moved.source)
-    moved.plan()
-    moved.advance("schema_copied")
-    clients = writer(moved.source, small.trade_on(source_cluster.port), sessions=3, per_second=200)
+    moved, clients = under_writes(road, writer, source_cluster)
     copy, broken = Relay.copy, []
 
     async def copy_broken(self: Relay, piece: Any, *others: Any) -> Any:
@@ -165,11 +171,7 @@ def test_a_snapshot_that_is_lost_is_followed_by_a_later_one(
     source_cluster: EmbeddedServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    moved = road("", setup="select 1", copy={"jobs": 1})
-    small.load(moved.source)
-    moved.plan()
-    moved.advance("schema_copied")
-    clients = writer(moved.source, small.trade_on(source_cluster.port), sessions=3, per_second=200)
+    moved, clients = under_writes(road, writer, source_cluster, copy={"jobs": 1})
     copy, seen = Relay.copy, []
 
     async def copy_without(self: Relay, piece: Any, *others: Any) -> Any:
