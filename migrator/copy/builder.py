@@ -75,10 +75,13 @@ def builders(ctx: WriteContext) -> Pool:
     return Pool(ctx.config.copy.index_jobs, partial(builder, ctx))
 
 
-def build_all(ctx: WriteContext, tasks: list[Task]) -> None:
-    """Do tasks that builders do and nobody else. Raises the first failure, when all have ended."""
+def build_all(ctx: WriteContext, tasks: list[Task], scheduler: Scheduler | None = None) -> None:
+    """Do tasks that builders do and nobody else. Raises the first failure, when all have ended.
+
+    Tasks that ask a scheduler who is idle come with it; its one pool is that of ``builders``.
+    """
     try:
-        asyncio.run(Scheduler({POOL: builders(ctx)}).run(tasks))
+        asyncio.run((scheduler or Scheduler({POOL: builders(ctx)})).run(tasks))
     except BaseExceptionGroup as error:
         raise relay_failure(error) from error
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from migrator.copy.builder import POOL, Builder, lend_workers
+from migrator.copy.builder import POOL, Builder, build_all, builders, lend_workers
 from migrator.copy.scheduler import Scheduler, Task
 from migrator.pg.catalog import indexes_of_views, registries
 from migrator.pg.dump import Entry, Part, SchemaDump, dump_schema
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Told = Callable[[int, Entry], None]
 # Building an index takes about that many times as long as copying the bytes it will have.
 WEIGHT = 4
+ATTACH = "INDEX ATTACH"
 SMALL = 16 * 1024 * 1024
 TOGETHER = 100
 
@@ -61,30 +62,43 @@ def missing(ctx: WriteContext) -> tuple[SchemaDump, list[Entry]]:
     return dump, [e for e in entries if e.key not in have]
 
 
+def build(ctx: WriteContext, step: str) -> None:
+    """Build the indexes that are missing, when all rows are in."""
+    dump, entries = missing(ctx)
+    built = 0
+
+    def tell(count: int, entry: Entry) -> None:
+        nonlocal built
+        built += count
+        ctx.progress(built, len(entries), "indexes", entry.title)
+
+    scheduler = Scheduler({POOL: builders(ctx)})
+    build_all(ctx, tasks(ctx, step, dump, entries, {}, scheduler, tell), scheduler)
+
+
 def tasks(
     ctx: WriteContext,
     step: str,
+    dump: SchemaDump,
+    entries: list[Entry],
     after: dict[int, list[Task]],
     scheduler: Scheduler,
     done: Told,
-    *,
-    attach: bool = True,
 ) -> list[Task]:
-    """Return what is to be built; ``after`` holds, by the source's table, what its rows wait for.
+    """Return the building of ``entries``; ``after`` holds, by the source's table, what its rows wait for.
 
     What is made is recorded as made by ``step``; ``done`` is told of each finished task.
     """
-    dump, entries = missing(ctx)
     owners = {row.oid: row for row in ctx.source.rows(OWNERS)}
     parallel = ctx.destination_server.has(Feature.PARALLEL_INDEX_BUILD)
 
-    def build(these: list[Entry], worker: Builder) -> None:
+    def restore(these: list[Entry], worker: Builder) -> None:
         if parallel:
             lend_workers(worker.session, scheduler.spare(POOL))
         restore_together(worker.registry, step, dump.preamble, these, sleep=ctx.sleep)
 
     async def run(these: list[Entry], worker: Builder) -> None:
-        await worker.do(partial(build, these, worker))
+        await worker.do(partial(restore, these, worker))
         done(len(these), these[-1])
 
     def task(these: list[Entry], needs: list[Task]) -> Task:
@@ -92,8 +106,8 @@ def tasks(
         return Task(these[0].title, POOL, size * WEIGHT, partial(run, these), needs)
 
     made: list[Task] = []
-    attached = [e for e in entries if e.kind == "INDEX ATTACH"]
-    for group in _groups([e for e in entries if e.kind != "INDEX ATTACH"], owners):
+    attached = [e for e in entries if e.kind == ATTACH]
+    for group in _groups([e for e in entries if e.kind != ATTACH], owners):
         needs = [n for relation in group.relations for n in after.get(relation, ())]
         if group.bytes < SMALL:
             made.append(task([*group.keys, *group.others], needs))
@@ -102,7 +116,7 @@ def tasks(
             made.append(task([key], needs))
             needs = [made[-1]]
         made += [task([other], needs) for other in group.others]
-    if attached and attach:
+    if attached:
         made.append(task(attached, list(made)))
     return made
 

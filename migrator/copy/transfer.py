@@ -51,14 +51,6 @@ def transfer(
         raise relay_failure(error) from error
 
 
-def build(ctx: WriteContext, step: str) -> None:
-    """Build the indexes that are missing, when all rows are in."""
-    try:
-        asyncio.run(_build(ctx, step))
-    except (Exception, BaseExceptionGroup) as error:
-        raise relay_failure(error) from error
-
-
 async def _transfer(
     ctx: WriteContext,
     pieces: list[Piece],
@@ -79,47 +71,27 @@ async def _transfer(
     for piece in pieces:
         tasks.append(Task(piece.label, POOL, piece.bytes, partial(carry, piece)))
         of_table.setdefault(piece.table.oid, []).append(tasks[-1])
-    await _run(ctx, tasks, of_table, builds_of, meter.built, attach)
-
-
-async def _build(ctx: WriteContext, step: str) -> None:
-    _, entries = await asyncio.to_thread(indexes.missing, ctx)
-    built = 0
-
-    def tell(count: int, entry: Entry) -> None:
-        nonlocal built
-        built += count
-        ctx.progress(built, len(entries), "indexes", entry.title)
-
-    await _run(ctx, [], {}, step, tell, True)
-
-
-async def _run(
-    ctx: WriteContext,
-    copies: list[Task],
-    of_table: dict[int, list[Task]],
-    builds_of: str,
-    built: indexes.Told,
-    attach: bool,
-) -> None:
+    dump, entries = indexes.missing(ctx)
+    if not attach:
+        entries = [e for e in entries if e.kind != indexes.ATTACH]
     throttle = Throttle(ctx.config.copy.max_bytes_per_second)
     pools = {
         POOL: Pool(ctx.config.copy.jobs, partial(_line, ctx, throttle)),
         builder.POOL: builder.builders(ctx),
     }
     scheduler = Scheduler(pools)
-    builds = indexes.tasks(ctx, builds_of, of_table, scheduler, built, attach=attach)
+    tasks += indexes.tasks(ctx, builds_of, dump, entries, of_table, scheduler, meter.built)
     watch = asyncio.create_task(_watch(ctx))
-    work = asyncio.create_task(scheduler.run([*copies, *builds]))
+    work = asyncio.create_task(scheduler.run(tasks))
     try:
         # The watch never ends by itself: whichever ends first says how it went.
         with heeding_signals(throttle, ctx.note):
             ended, _ = await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
-        for task in ended:
-            await task
+        for one in ended:
+            await one
     finally:
-        for task in (work, watch):
-            task.cancel()
+        for one in (work, watch):
+            one.cancel()
         await asyncio.wait((work, watch))
 
 

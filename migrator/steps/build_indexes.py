@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.copy.transfer import build
+from migrator.copy.indexes import build
 from migrator.errors import VerifyFailed
 from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA
 from migrator.pg.made import drop_made
