@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 READ_ONLY_TRANSACTION = "25006"
 # These may find nothing to do: what they wait or look for is so already.
-READY_AT_ONCE = {"build_indexes", "pass_gates", "scan_leftovers"}
+READY_AT_ONCE = {"build_indexes", "add_foreign_keys", "analyze_tables", "pass_gates", "scan_leftovers"}
 # Nothing stands in the destination or source by a name of these steps' choice: what they restore has
 # the source's names, inside tables that are ours.
 NAMELESS = {
@@ -50,7 +50,10 @@ LEFT_BY_UNDO = {
     "prepare_fence": "function | {registry}.refuse_write()",
 }
 # What one step has begun and another completes.
-COMPLETED_BY = {"copy_tables": ("build_indexes",)}
+COMPLETED_BY = {
+    "copy_tables": ("build_indexes", "add_foreign_keys", "analyze_tables"),
+    "build_indexes": ("add_foreign_keys",),
+}
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,8 @@ def test_a_step_interrupted_anywhere_converges(
     every = bool(pytestconfig.getoption("--all-faults"))
     with walk.before(name) as stage, faults_in(load_step(name), monkeypatch) as faults:
         with stage.working() as ctx:
-            stage.run(ctx, name)
+            for each in (name, *COMPLETED_BY.get(name, ())):
+                stage.run(ctx, each)
             undisturbed = stage.holds()
             stage.undo(ctx, name)
         for number in points(faults.count, every=every):

@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from migrator.copy import post_data
 from migrator.copy.builder import POOL, Builder, build_all, builders, lend_workers
-from migrator.copy.scheduler import Scheduler, Task
-from migrator.pg.catalog import indexes_of_views, registries
-from migrator.pg.dump import Entry, Part, SchemaDump, dump_schema
-from migrator.pg.registry import Registry
-from migrator.pg.restore import restore_together, restored_keys
+from migrator.copy.scheduler import Name, Ready, Scheduler, Task
+from migrator.pg.dump import Entry, Part, SchemaDump
+from migrator.pg.restore import restore_together
 from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
     from migrator.context import WriteContext
 
+# Whose work this is, and whose undo takes it away.
+STEP = "build_indexes"
 # What is told the number of entries of a finished task, and one of them.
 Told = Callable[[int, Entry], None]
 # Building an index takes about that many times as long as copying the bytes it will have.
@@ -33,12 +34,21 @@ TOGETHER = 100
 
 # By what a dump's entry names: the index, or the constraint that it stands for.
 OWNERS = """
-select i.indexrelid as oid, i.indrelid as relation, pg_catalog.pg_relation_size(i.indexrelid) as bytes
-from pg_catalog.pg_index i
-union all
-select k.oid, k.conrelid, pg_catalog.pg_relation_size(k.conindid)
-from pg_catalog.pg_constraint k
-where k.contype in ('p', 'u', 'x')
+select o.oid,
+       n.nspname as schema,
+       c.relname as name,
+       c.relispartition or c.relkind = 'p' as in_tree,
+       pg_catalog.pg_relation_size(o.index) as bytes
+from (
+    select i.indexrelid as oid, i.indrelid as relation, i.indexrelid as index
+    from pg_catalog.pg_index i
+    union all
+    select k.oid, k.conrelid, k.conindid
+    from pg_catalog.pg_constraint k
+    where k.contype in ('p', 'u', 'x')
+) o
+join pg_catalog.pg_class c on c.oid = o.relation
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 """
 
 
@@ -46,25 +56,17 @@ where k.contype in ('p', 'u', 'x')
 class Builds:
     """The entries of one table, or of several small ones that are built together."""
 
-    relations: list[int]
+    tables: list[Name]
     keys: list[Entry]
     others: list[Entry]
     bytes: int
+    in_tree: bool
 
 
-def missing(ctx: WriteContext) -> tuple[SchemaDump, list[Entry]]:
-    """Return the dump, and its indexes and keys that are not on the destination yet."""
-    dump = dump_schema(
-        ctx.source_server, ctx.destination_server, ctx.names, "post-data", registries(ctx.source)
-    )
-    have = restored_keys(Registry(ctx.destination, ctx.names))
-    entries = dump.part(Part.INDEX, indexes_of_views(ctx.source))
-    return dump, [e for e in entries if e.key not in have]
-
-
-def build(ctx: WriteContext, step: str) -> None:
+def build(ctx: WriteContext) -> None:
     """Build the indexes that are missing, when all rows are in."""
-    dump, entries = missing(ctx)
+    dump = post_data.dump(ctx)
+    entries = post_data.missing(ctx, dump, Part.INDEX)
     built = 0
 
     def tell(count: int, entry: Entry) -> None:
@@ -73,21 +75,20 @@ def build(ctx: WriteContext, step: str) -> None:
         ctx.progress(built, len(entries), "indexes", entry.title)
 
     scheduler = Scheduler({POOL: builders(ctx)})
-    build_all(ctx, tasks(ctx, step, dump, entries, {}, scheduler, tell), scheduler)
+    build_all(ctx, tasks(ctx, dump, entries, Ready(), scheduler, tell), scheduler)
 
 
 def tasks(
     ctx: WriteContext,
-    step: str,
     dump: SchemaDump,
     entries: list[Entry],
-    after: dict[int, list[Task]],
+    ready: Ready,
     scheduler: Scheduler,
     done: Told,
 ) -> list[Task]:
-    """Return the building of ``entries``; ``after`` holds, by the source's table, what its rows wait for.
+    """Return the building of ``entries``, each when its table is ``ready``; what comes next waits for it.
 
-    What is made is recorded as made by ``step``; ``done`` is told of each finished task.
+    ``done`` is told of each finished task.
     """
     owners = {row.oid: row for row in ctx.source.rows(OWNERS)}
     parallel = ctx.destination_server.has(Feature.PARALLEL_INDEX_BUILD)
@@ -95,7 +96,7 @@ def tasks(
     def restore(these: list[Entry], worker: Builder) -> None:
         if parallel:
             lend_workers(worker.session, scheduler.spare(POOL))
-        restore_together(worker.registry, step, dump.preamble, these, sleep=ctx.sleep)
+        restore_together(worker.registry, STEP, dump.preamble, these, sleep=ctx.sleep)
 
     async def run(these: list[Entry], worker: Builder) -> None:
         await worker.do(partial(restore, these, worker))
@@ -107,39 +108,52 @@ def tasks(
 
     made: list[Task] = []
     attached = [e for e in entries if e.kind == ATTACH]
+    trees: list[Name] = []
     for group in _groups([e for e in entries if e.kind != ATTACH], owners):
-        needs = [n for relation in group.relations for n in after.get(relation, ())]
+        needs = ready.when(group.tables)
+        builds: list[Task] = []
         if group.bytes < SMALL:
-            made.append(task([*group.keys, *group.others], needs))
-            continue
-        for key in group.keys:
-            made.append(task([key], needs))
-            needs = [made[-1]]
-        made += [task([other], needs) for other in group.others]
+            builds.append(task([*group.keys, *group.others], needs))
+        else:
+            for key in group.keys:
+                builds.append(task([key], needs))
+                needs = [builds[-1]]
+            builds += [task([other], needs) for other in group.others]
+        for build_ in builds:
+            ready.after(group.tables, build_)
+        if group.in_tree:
+            trees += group.tables
+        made += builds
     if attached:
-        made.append(task(attached, list(made)))
+        made.append(task(attached, ready.when(trees)))
+        ready.after(trees, made[-1])
     return made
 
 
-def _groups(entries: list[Entry], owners: dict[int, object]) -> list[Builds]:
-    by_relation: dict[int, Builds] = {}
+def _groups(entries: list[Entry], owners: dict[int, Any]) -> list[Builds]:
+    by_table: dict[Name, Builds] = {}
     for entry in entries:
         owner = owners.get(entry.object_oid)
-        relation = getattr(owner, "relation", 0)
-        group = by_relation.setdefault(relation, Builds([relation], [], [], 0))
-        group.bytes += getattr(owner, "bytes", 0)
+        if owner is None:
+            # The source has dropped it since it was dumped.
+            continue
+        table = (owner.schema, owner.name)
+        group = by_table.setdefault(table, Builds([table], [], [], 0, owner.in_tree))
+        group.bytes += owner.bytes
         (group.keys if entry.kind == "CONSTRAINT" else group.others).append(entry)
     groups: list[Builds] = []
-    filling: Builds | None = None
-    for group in by_relation.values():
+    # Trees apart: their indexes are attached when they are there, whatever else is still to be built.
+    filling: dict[bool, Builds] = {}
+    for group in by_table.values():
+        last = filling.get(group.in_tree)
         if group.bytes >= SMALL:
             groups.append(group)
-        elif filling is None or filling.bytes + group.bytes >= SMALL or len(filling.relations) >= TOGETHER:
-            filling = group
+        elif last is None or last.bytes + group.bytes >= SMALL or len(last.tables) >= TOGETHER:
+            filling[group.in_tree] = group
             groups.append(group)
         else:
-            filling.relations += group.relations
-            filling.keys += group.keys
-            filling.others += group.others
-            filling.bytes += group.bytes
+            last.tables += group.tables
+            last.keys += group.keys
+            last.others += group.others
+            last.bytes += group.bytes
     return groups

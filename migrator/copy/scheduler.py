@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
 
@@ -26,6 +26,26 @@ class Task:
     cost: float
     run: Callable[[Any], Awaitable[None]]
     needs: list[Task] = field(default_factory=list)
+
+
+# A table's schema and name, which are the same on both sides.
+Name = tuple[str, str]
+
+
+class Ready:
+    """What is still to be done on each table, as far as it is planned; what comes next waits for it."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[Name, list[Task]] = {}
+
+    def when(self, tables: Iterable[Name]) -> list[Task]:
+        """Return the tasks that these tables wait for, each once."""
+        return list(dict.fromkeys(task for table in tables for task in self._tasks.get(table, ())))
+
+    def after(self, tables: Iterable[Name], task: Task) -> None:
+        """Have what comes next on these tables wait for ``task``, too."""
+        for table in tables:
+            self._tasks.setdefault(table, []).append(task)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from migrator.copy import builder, indexes
+from migrator.copy import builder, foreign_keys, indexes, post_data
 from migrator.copy.protection import guard, sample_source
 from migrator.copy.relay import Copied, Relay, relay_failure
-from migrator.copy.scheduler import Pool, Scheduler, Task
+from migrator.copy.scheduler import Pool, Ready, Scheduler, Task
+from migrator.copy.statistics import Statistics, during_copy
 from migrator.copy.throttle import Throttle, heeding_signals
 from migrator.errors import ConnectionLost, SnapshotLost
 from migrator.events import TableProgressed
+from migrator.pg.dump import Part
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,17 +38,17 @@ def transfer(
     pieces: list[Piece],
     forms: dict[int, Shape],
     snapshot: Snapshot,
-    builds_of: str,
     *,
     attach: bool = True,
 ) -> None:
-    """Copy the pieces and build the indexes, which are recorded as made by the step ``builds_of``.
+    """Copy the pieces; build the tables' indexes, gather their statistics, add the keys between them.
 
-    Indexes of partitions are not attached to their roots' when ``attach`` is false. Raises what a server
-    said first; everything else is stopped by then.
+    Indexes of partitions are not attached to their roots' when ``attach`` is false. What is built is
+    recorded as made by the steps that complete it. Raises what a server said first; everything else is
+    stopped by then.
     """
     try:
-        asyncio.run(_transfer(ctx, pieces, forms, snapshot, builds_of, attach))
+        asyncio.run(_transfer(ctx, pieces, forms, snapshot, attach))
     except (Exception, BaseExceptionGroup) as error:
         raise relay_failure(error) from error
 
@@ -56,7 +58,6 @@ async def _transfer(
     pieces: list[Piece],
     forms: dict[int, Shape],
     snapshot: Snapshot,
-    builds_of: str,
     attach: bool,
 ) -> None:
     meter = Meter(ctx, pieces)
@@ -66,21 +67,29 @@ async def _transfer(
         copied = await line.copy(piece, forms[piece.table.oid], snapshot, meter)
         meter.end(piece, copied)
 
+    throttle = Throttle(ctx.config.copy.max_bytes_per_second)
+    scheduler = Scheduler(
+        {
+            POOL: Pool(ctx.config.copy.jobs, partial(_line, ctx, throttle)),
+            builder.POOL: builder.builders(ctx),
+            foreign_keys.ADDING: foreign_keys.adders(ctx),
+        }
+    )
     tasks: list[Task] = []
-    of_table: dict[int, list[Task]] = {}
+    ready = Ready()
     for piece in pieces:
         tasks.append(Task(piece.label, POOL, piece.bytes, partial(carry, piece)))
-        of_table.setdefault(piece.table.oid, []).append(tasks[-1])
-    dump, entries = indexes.missing(ctx)
+        ready.after([(piece.table.schema, piece.table.name)], tasks[-1])
+    dump = post_data.dump(ctx)
+    builds = post_data.missing(ctx, dump, Part.INDEX)
     if not attach:
-        entries = [e for e in entries if e.kind != indexes.ATTACH]
-    throttle = Throttle(ctx.config.copy.max_bytes_per_second)
-    pools = {
-        POOL: Pool(ctx.config.copy.jobs, partial(_line, ctx, throttle)),
-        builder.POOL: builder.builders(ctx),
-    }
-    scheduler = Scheduler(pools)
-    tasks += indexes.tasks(ctx, builds_of, dump, entries, of_table, scheduler, meter.built)
+        builds = [e for e in builds if e.kind != indexes.ATTACH]
+    tasks += indexes.tasks(ctx, dump, builds, ready, scheduler, meter.built)
+    statistics = Statistics(ctx)
+    tables = {(p.table.schema, p.table.name): p.table for p in pieces}
+    tasks += statistics.tasks(ctx, during_copy(ctx, statistics, tables), ready, meter.did)
+    keys = foreign_keys.between(ctx, tables, post_data.missing(ctx, dump, Part.FOREIGN_KEY))
+    tasks += foreign_keys.tasks(ctx, dump, keys, ready, meter.did, leave_violated=True)
     watch = asyncio.create_task(_watch(ctx))
     work = asyncio.create_task(scheduler.run(tasks))
     try:
@@ -89,6 +98,7 @@ async def _transfer(
             ended, _ = await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
         for one in ended:
             await one
+        statistics.record(ctx)
     finally:
         for one in (work, watch):
             one.cancel()
@@ -193,6 +203,10 @@ class Meter:
     def built(self, _count: int, entry: Entry) -> None:
         """Take note that an index is there."""
         self._tell(entry.title)
+
+    def did(self, what: str) -> None:
+        """Take note of anything else that is done."""
+        self._tell(what)
 
     def _tell(self, what: str) -> None:
         done = self._finished + sum(self._under_way.values())

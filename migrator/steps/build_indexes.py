@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrator.copy import foreign_keys
 from migrator.copy.indexes import build
 from migrator.errors import VerifyFailed
 from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA
@@ -39,7 +40,7 @@ class BuildIndexes(Step):
     Locks and cost: nothing on the source; CPU, memory and disk on the destination.
     If it fails: each index is committed with its record, small ones together; the next run builds the
     rest.
-    Undo: drops what this step made.
+    Undo: drops what this step made, and first the foreign keys that the copy added, which need it.
     """
 
     def probe(self, ctx: ReadContext) -> Found:
@@ -55,7 +56,7 @@ class BuildIndexes(Step):
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Build what the copy has not built yet, keys before the rest."""
-        build(ctx, self.name)
+        build(ctx)
 
     def verify(self, ctx: ReadContext) -> Evidence:
         """Count again, and name what is missing."""
@@ -72,4 +73,6 @@ class BuildIndexes(Step):
         """Drop what we built."""
         registry = WritableRegistry(ctx.write_destination, ctx.names)
         if registry.is_ours():
-            drop_made(registry, self.name)
+            with ctx.write_destination.transaction():
+                drop_made(registry, foreign_keys.STEP)
+                drop_made(registry, self.name)

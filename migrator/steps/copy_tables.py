@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.copy import copied
+from migrator.copy import copied, foreign_keys, indexes, statistics
 from migrator.copy.formats import shapes
 from migrator.copy.pieces import cut
 from migrator.copy.snapshot import Slot, drop_slot, find_slot, fresh_slot, later_snapshot
@@ -33,8 +33,6 @@ where not exists (
     where n.nspname = t.schema and c.relname = t.name
 )
 """
-# The step whose work is begun here, table by table, and whose undo takes it away.
-BUILDS = "build_indexes"
 
 
 class CopyTables(Step):
@@ -44,7 +42,8 @@ class CopyTables(Step):
     the destination with what the slot's snapshot sees, ``[copy] jobs`` at a time, those with the most
     work behind them first. A table is truncated, filled (frozen) and recorded in one transaction; one
     above ``[copy] split_above`` comes in pieces, each a transaction of its own. The indexes of a table
-    are built as soon as its rows are in, ``[copy] index_jobs`` at a time.
+    are built as soon as its rows are in, its statistics gathered after them, and foreign keys added as
+    soon as both tables have come so far, ``[copy] index_jobs`` at a time.
     Recognised by: our slot on the source, and on the destination a record of each published table, all
     its pieces of one snapshot, not older than the slot.
     Locks and cost: ``access share`` on the tables being copied, and a snapshot that holds back vacuum on
@@ -54,7 +53,7 @@ class CopyTables(Step):
     what is missing from a later one, and the stream will carry each table from its own snapshot on. A
     connection that broke is made anew. When the slot is lost, or given up because it kept more WAL than
     ``[copy] max_retained_wal``, the copy begins again.
-    Undo: drops the slot and the indexes, and empties the tables.
+    Undo: drops the slot, the foreign keys and the indexes, and empties the tables.
     """
 
     def probe(self, ctx: ReadContext) -> Found:
@@ -119,7 +118,7 @@ class CopyTables(Step):
         ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in tables)))
         with fresh_slot(ctx, tables) as snapshot:
             pieces = cut(ctx.source, tables, ctx.config.copy.split_above)
-            transfer(ctx, pieces, shapes(ctx.source, tables), snapshot, BUILDS)
+            transfer(ctx, pieces, shapes(ctx.source, tables), snapshot)
 
     def undo(self, ctx: WriteContext) -> None:
         """Drop the slot, then empty what was filled."""
@@ -137,14 +136,16 @@ class CopyTables(Step):
         ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in left), resumed=True))
         with later_snapshot(ctx, left) as snapshot:
             pieces = cut(ctx.source, left, ctx.config.copy.split_above)
-            transfer(ctx, pieces, shapes(ctx.source, left), snapshot, BUILDS)
+            transfer(ctx, pieces, shapes(ctx.source, left), snapshot)
 
     def _empty(self, ctx: WriteContext) -> None:
         registry = WritableRegistry(ctx.write_destination, ctx.names)
         if not registry.is_ours():
             return
         with ctx.write_destination.transaction():
-            drop_made(registry, BUILDS)
+            for step in (foreign_keys.STEP, indexes.STEP):
+                drop_made(registry, step)
+            registry.forget(statistics.EVENT)
             copied.empty(ctx)
             registry.forget(streams.POSITION_EVENT)
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from migrator.copy import post_data
 from migrator.pg.catalog import all_tables, indexes_of_views, registries
-from migrator.pg.dump import Part, dump_schema
+from migrator.pg.dump import Part
 from migrator.pg.made import drop_made
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
 from migrator.pg.registry import Registry, WritableRegistry
@@ -81,7 +82,7 @@ class RestorePostData(Step):
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Restore entry by entry."""
         others = registries(ctx.source)
-        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "post-data", others)
+        dump = post_data.dump(ctx)
         rest = dump.part(Part.REST, indexes_of_views(ctx.source))
         # The fences of other migrations of this source stand on its tables, not in their schemas.
         fences = tuple(f" {schema}.refuse_write(" for schema in others)

@@ -45,7 +45,7 @@ where s.subname = %s
 """
 ATTACH = "TABLE ATTACH"
 # Whose undo takes away what is made here.
-SCHEMA_OF, BUILDS, POST_DATA = "restore_pre_data", "build_indexes", "post_data"
+SCHEMA_OF, POST_DATA = "restore_pre_data", "post_data"
 
 
 class TakeInTables(Step):
@@ -100,7 +100,7 @@ class TakeInTables(Step):
             ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in new), resumed=True))
             with later_snapshot(ctx, new) as snapshot:
                 pieces = cut(ctx.source, new, ctx.config.copy.split_above)
-                transfer(ctx, pieces, shapes(ctx.source, new), snapshot, BUILDS, attach=False)
+                transfer(ctx, pieces, shapes(ctx.source, new), snapshot, attach=False)
         self._attach(ctx, self._unattached(ctx))
         if new:
             ctx.write_destination.execute(
