@@ -10,7 +10,7 @@ from alembic import context
 from alembic.util import CommandError
 
 from migrator.store.database import open_engine, resolve_url, translated
-from migrator.store.models import Base, Moment
+from migrator.store.models import Moment, metadata
 from migrator.store.schema import exclusive
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def run(connection: Connection) -> None:
     """Run the scripts on one connection; batch mode, because SQLite cannot alter a column."""
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         render_item=render_item,
     )

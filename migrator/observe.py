@@ -11,8 +11,10 @@ from migrator.copy.protection import burden
 from migrator.copy.snapshot import find_slot
 from migrator.errors import Unreachable
 from migrator.events import ignore
-from migrator.pg.catalog import published_tables, wanted_tables
+from migrator.pg import publication
+from migrator.pg.catalog import unpublished_tables
 from migrator.pg.index_builds import index_builds
+from migrator.pg.registry import Ownership
 from migrator.pg.session import shown
 from migrator.report import (
     IndexProgress,
@@ -137,11 +139,10 @@ def warnings(ctx: ReadContext, record: MigrationRecord) -> list[str]:
         found.append("the cutover is committed and not finished: migrator advance completes it")
     elif not committed and fence.fenced_tables(ctx.source, ctx.names, up=True):
         found.append("the source's fence is up and no cutover is recorded")
-    published = {t.oid for t in published_tables(ctx.source, ctx.names, sizes=False)}
-    if published and not committed:
-        new = [t.label for t in wanted_tables(ctx.source, ctx.config.tables) if t.oid not in published]
+    if not committed and publication.ownership(ctx.source, ctx.names) is Ownership.OURS:
+        new = unpublished_tables(ctx.source, ctx.names, ctx.config.tables)
         if new:
-            named = ", ".join(new[:10])
+            named = ", ".join(t.label for t in new[:10])
             found.append(f"tables of the source are not in the migration: {named}; migrator refresh")
     subscription = streams.find_subscription(ctx)
     if subscription and not subscription.enabled and not committed:

@@ -23,7 +23,7 @@ from migrator.errors import StoreTooNew
 from migrator.store import schema
 from migrator.store.database import open_engine, reading, writing
 from migrator.store.journal import Journal
-from migrator.store.models import Base
+from migrator.store.models import metadata
 from tests.test_store_fixtures import plan
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def scripts(connection: Connection) -> ScriptDirectory:
 
 def differences(connection: Connection) -> list[object]:
     context = MigrationContext.configure(connection, opts={"compare_type": True})
-    return list(compare_metadata(context, Base.metadata))
+    return list(compare_metadata(context, metadata))
 
 
 def test_an_upgraded_store_equals_the_models(engine: Engine) -> None:

@@ -83,6 +83,18 @@ where c.relkind in ('r', 'p')
     + " order by n.nspname, c.relname"
 ).replace("{generated}", GENERATED_KEY)
 
+# Only these come over the wire: of many tables, few or none are new.
+UNPUBLISHED = TABLES.replace(
+    "where c.relkind in",
+    """where not exists (
+    select
+    from pg_catalog.pg_publication p
+    join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
+    where p.pubname = %s and r.prrelid = c.oid
+  )
+  and c.relkind in""",
+)
+
 PUBLISHED = """
 select c.oid,
        n.nspname as schema,
@@ -223,14 +235,23 @@ def all_tables(session: ReadSession, *, sizes: bool = False) -> list[Table]:
 
 def wanted_tables(session: ReadSession, options: TablesSection, *, sizes: bool = False) -> list[Table]:
     """Return the tables whose rows the migration is to carry, as the source has them now."""
-    tables = all_tables(session, sizes=sizes)
-    return [t for t in tables if t.publishable and selected(t.schema, t.name, options)]
+    return _wanted(all_tables(session, sizes=sizes), options)
+
+
+def unpublished_tables(source: ReadSession, names: Names, options: TablesSection) -> list[Table]:
+    """Return those of the wanted tables that our publication does not carry."""
+    rows = source.rows(_sized(UNPUBLISHED, sizes=False), [names.publication])
+    return _wanted([Table(**row._asdict()) for row in rows], options)
 
 
 def published_tables(source: ReadSession, names: Names, *, sizes: bool = True) -> list[Table]:
     """Return the tables that our publication carries, without the heartbeat."""
     rows = source.rows(_sized(PUBLISHED, sizes), [names.publication, names.schema])
     return [Table(**row._asdict()) for row in rows]
+
+
+def _wanted(tables: list[Table], options: TablesSection) -> list[Table]:
+    return [t for t in tables if t.publishable and selected(t.schema, t.name, options)]
 
 
 def _sized(query: str, sizes: bool) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 from migrator import __version__
 from migrator.errors import StaleState
 from migrator.store.database import fetch, reading, writing
-from migrator.store.models import Attempt, now
+from migrator.store.models import attempt, now
 from migrator.store.records import AttemptRecord
 from migrator.store.store import Store
 
@@ -46,13 +46,13 @@ class AttemptJournal(Store):
     def attempts(self, migration_id: int) -> list[AttemptRecord]:
         """Return everything that was tried, oldest first."""
         with reading(self._engine) as connection:
-            return fetch(connection, AttemptRecord, Attempt, Attempt.migration_id == migration_id)
+            return fetch(connection, AttemptRecord, attempt, attempt.c.migration_id == migration_id)
 
     def last_attempt(self, migration_id: int) -> AttemptRecord | None:
         """Return the newest attempt."""
-        where = Attempt.migration_id == migration_id
+        where = attempt.c.migration_id == migration_id
         with reading(self._engine) as connection:
-            return next(iter(fetch(connection, AttemptRecord, Attempt, where, newest=1)), None)
+            return next(iter(fetch(connection, AttemptRecord, attempt, where, newest=1)), None)
 
     def last_error(self, migration_id: int) -> AttemptRecord | None:
         """Return the newest attempt if it failed or never finished (it runs, or was killed)."""
@@ -60,9 +60,9 @@ class AttemptJournal(Store):
         return newest if newest and newest.outcome in ("failed", "running") else None
 
     def _end(self, attempt_id: int, **values: Any) -> None:
-        running = (Attempt.id == attempt_id, Attempt.outcome == "running")
+        running = (attempt.c.id == attempt_id, attempt.c.outcome == "running")
         with writing(self._engine) as connection:
-            statement = update(Attempt).where(*running).values(finished_at=now(), **values)
+            statement = update(attempt).where(*running).values(finished_at=now(), **values)
             if connection.execute(statement).rowcount != 1:
                 raise StaleState(f"attempt {attempt_id} is not running", hint="migrator history")
 
@@ -71,7 +71,7 @@ def put_attempt(
     connection: Connection, migration_id: int, transition: str, step: str, kind: Kind, **values: Any
 ) -> int:
     """Write one attempt of this process within the caller's transaction; return its number."""
-    statement = insert(Attempt).values(
+    statement = insert(attempt).values(
         migration_id=migration_id,
         transition=transition,
         step=step,
@@ -81,4 +81,5 @@ def put_attempt(
         version=__version__,
         **values,
     )
-    return connection.execute(statement.returning(Attempt.id)).scalar_one()
+    number: int = connection.execute(statement.returning(attempt.c.id)).scalar_one()
+    return number

@@ -20,6 +20,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Table,
     create_engine,
     event,
     inspect,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.dialects import postgresql
 
-    from migrator.store.models import Base
 
 BUSY_SECONDS = 10
 NO_PRIVILEGE = "42501"
@@ -144,19 +144,19 @@ def to_json(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-def upsert(connection: Connection, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Return an INSERT that can say ON CONFLICT, in the words of the connection's database."""
     if connection.dialect.name == "sqlite":
-        return sqlite.insert(model)
+        return sqlite.insert(table)
     from sqlalchemy.dialects import postgresql  # saves the default store 20 ms at start-up
 
-    return postgresql.insert(model)
+    return postgresql.insert(table)
 
 
 def fetch(
     connection: Connection,
     record: type[Record],
-    model: type[Base],
+    table: Table,
     *where: ColumnElement[bool],
     newest: int | None = None,
 ) -> list[Record]:
@@ -164,8 +164,8 @@ def fetch(
 
     The record's fields are the columns that are read.
     """
-    columns = [getattr(model, field.name) for field in fields(record)]  # type: ignore[arg-type]
-    order: Iterable[ColumnElement[Any]] = model.__mapper__.primary_key
+    columns = [table.c[field.name] for field in fields(record)]  # type: ignore[arg-type]
+    order: Iterable[ColumnElement[Any]] = table.primary_key
     if newest is not None:
         order = [column.desc() for column in order]
     statement = select(*columns).where(*where).order_by(*order).limit(newest)

@@ -15,7 +15,7 @@ from migrator.errors import MigrationExists, StaleState, UnknownMigration
 from migrator.store.attempts import AttemptJournal, put_attempt
 from migrator.store.database import reading, shown, writing
 from migrator.store.lease import Lease
-from migrator.store.models import LeaseRow, Migration, now
+from migrator.store.models import lease, migration, now
 from migrator.store.progress import ProgressJournal, put_findings
 from migrator.store.records import (
     AttemptRecord,
@@ -55,10 +55,10 @@ class Journal(AttemptJournal, ProgressJournal):
     ) -> MigrationRecord:
         """Write a new migration in state ``planned``. Raises MigrationExists."""
         values = _plan(key, source, destination, workflow, tables)
-        statement = insert(Migration).values(name=name, state=State.PLANNED.value, **values)
+        statement = insert(migration).values(name=name, state=State.PLANNED.value, **values)
         try:
             with writing(self._engine) as connection:
-                (migration_id,) = connection.execute(statement.returning(Migration.id)).one()
+                (migration_id,) = connection.execute(statement.returning(migration.c.id)).one()
                 put_findings(connection, migration_id, findings)
         except IntegrityError:
             raise MigrationExists(
@@ -99,7 +99,7 @@ class Journal(AttemptJournal, ProgressJournal):
     def find(self, name: str) -> MigrationRecord | None:
         """Return the migration of that name, or None."""
         with reading(self._engine) as connection:
-            statement = select(*Migration.__table__.columns).where(Migration.name == name)
+            statement = select(*migration.columns).where(migration.c.name == name)
             row = connection.execute(statement).mappings().one_or_none()
         if row is None:
             return None
@@ -115,7 +115,7 @@ class Journal(AttemptJournal, ProgressJournal):
     def names(self) -> list[str]:
         """Return the names of all migrations, sorted."""
         with reading(self._engine) as connection:
-            return sorted(connection.execute(select(Migration.name)).scalars())
+            return sorted(connection.execute(select(migration.c.name)).scalars())
 
     def move(self, migration_id: int, from_state: State, to_state: State) -> None:
         """Swap the state, and record the move. Raises StaleState when it is not ``from_state``.
@@ -137,7 +137,7 @@ class Journal(AttemptJournal, ProgressJournal):
                 finished_at=moment,
             )
             if to_state is STATES[-1]:
-                connection.execute(delete(LeaseRow).where(LeaseRow.migration_id == migration_id))
+                connection.execute(delete(lease).where(lease.c.migration_id == migration_id))
 
 
 def _plan(key: str, source: Pin, destination: Pin, workflow: str, tables: Iterable[str]) -> dict[str, Any]:
@@ -152,10 +152,10 @@ def _pin(row: Any, side: str) -> Pin:
 
 def _swap(connection: Connection, migration_id: int, expected: State, **values: Any) -> None:
     """Change a migration only if it still is in the state that the caller saw."""
-    mine = (Migration.id == migration_id, Migration.state == expected.value)
-    if connection.execute(update(Migration).where(*mine).values(**values)).rowcount == 1:
+    mine = (migration.c.id == migration_id, migration.c.state == expected.value)
+    if connection.execute(update(migration).where(*mine).values(**values)).rowcount == 1:
         return
-    query = select(Migration.state).where(Migration.id == migration_id)
+    query = select(migration.c.state).where(migration.c.id == migration_id)
     found = connection.execute(query).scalar_one_or_none()
     if found is None:
         raise UnknownMigration(f"there is no migration number {migration_id}", hint="migrator plan")

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, delete, update
 
 from migrator.errors import LeaseHeld
 from migrator.store.database import fetch, reading, upsert, writing
-from migrator.store.models import LeaseRow, now
+from migrator.store.models import lease, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,30 +71,30 @@ class Lease:
     def release(self, token: str) -> None:
         """Give the lease back; nothing happens when it is no longer held."""
         with writing(self._engine) as connection:
-            connection.execute(delete(LeaseRow).where(LeaseRow.token == token))
+            connection.execute(delete(lease).where(lease.c.token == token))
 
     def beat(self, token: str) -> bool:
         """Show a sign of life; return False when somebody else has taken the lease over."""
         with writing(self._engine) as connection:
-            statement = update(LeaseRow).where(LeaseRow.token == token).values(heartbeat=now())
+            statement = update(lease).where(lease.c.token == token).values(heartbeat=now())
             return connection.execute(statement).rowcount == 1
 
     def holder(self, migration_id: int) -> Holder | None:
         """Return who works on a migration now."""
         with reading(self._engine) as connection:
-            rows = fetch(connection, Holder, LeaseRow, LeaseRow.migration_id == migration_id)
+            rows = fetch(connection, Holder, lease, lease.c.migration_id == migration_id)
         return rows[0] if rows else None
 
     def _insert(self, migration_id: int, holder: Holder) -> bool:
         with writing(self._engine) as connection:
-            statement = upsert(connection, LeaseRow).values(migration_id=migration_id, **asdict(holder))
+            statement = upsert(connection, lease).values(migration_id=migration_id, **asdict(holder))
             return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
 
     def _replace(self, migration_id: int, other: Holder, holder: Holder) -> bool:
         with writing(self._engine) as connection:
             statement = (
-                update(LeaseRow)
-                .where(LeaseRow.migration_id == migration_id, LeaseRow.token == other.token)
+                update(lease)
+                .where(lease.c.migration_id == migration_id, lease.c.token == other.token)
                 .values(**asdict(holder), heartbeat=now())
             )
             return connection.execute(statement).rowcount == 1

@@ -1,26 +1,28 @@
-"""The tables of the state store; nothing outside ``migrator.store`` sees these classes.
+"""The tables of the state store; nothing outside ``migrator.store`` sees them.
 
-A change here needs a new file in ``migrations_state/versions``; a test compares the two.
+Plain tables: the store never loads an object, and SQLAlchemy's ORM alone would cost every command a
+tenth of a second. A change here needs a new file in ``migrations_state/versions``; a test compares the two.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Column,
     DateTime,
     Dialect,
     ForeignKey,
     Index,
     Integer,
     MetaData,
+    Table,
     Text,
     TypeDecorator,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Moment(TypeDecorator[datetime]):
@@ -45,135 +47,123 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Base(DeclarativeBase):
-    """The root of all tables."""
-
-    metadata = MetaData(
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-        }
-    )
-    type_annotation_map: ClassVar = {
-        str: Text,
-        datetime: Moment,
-        dict[str, Any]: JSON,
-        list[str]: JSON,
-    }
-
-
 def now() -> datetime:
     """Return the present moment in UTC."""
     return datetime.now(UTC)
 
 
-class Migration(Base):
-    """One migration: its state, and the two servers it is pinned to."""
-
-    __tablename__ = "migration"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    state: Mapped[str]
-    key: Mapped[str]
-    source_system_identifier: Mapped[str]
-    source_timeline: Mapped[int]
-    source_database: Mapped[str]
-    source_version: Mapped[int]
-    destination_system_identifier: Mapped[str]
-    destination_timeline: Mapped[int]
-    destination_database: Mapped[str]
-    destination_version: Mapped[int]
-    workflow: Mapped[str]
-    table_list: Mapped[list[str]]
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
 
 
-class Attempt(Base):
-    """One run of a step, or one move of the state (kind ``state``)."""
-
-    __tablename__ = "attempt"
-    __table_args__ = (Index(None, "migration_id", "id"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    migration_id: Mapped[int] = mapped_column(ForeignKey("migration.id"))
-    transition: Mapped[str]
-    step: Mapped[str]
-    kind: Mapped[str]
-    outcome: Mapped[str]
-    found: Mapped[str] = mapped_column(default="")
-    evidence: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    error: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    started_at: Mapped[datetime] = mapped_column(default=now)
-    finished_at: Mapped[datetime | None]
-    host: Mapped[str]
-    pid: Mapped[int]
-    version: Mapped[str]
+def _column(name: str, kind: Any, *constraints: Any, **options: Any) -> Column[Any]:
+    """Return a column that is not null unless it says so."""
+    return Column(name, kind, *constraints, **{"nullable": False, **options})
 
 
-class TableCopy(Base):
-    """How far the initial copy of one chunk of one table is."""
-
-    __tablename__ = "table_copy"
-
-    migration_id: Mapped[int] = mapped_column(ForeignKey("migration.id"), primary_key=True)
-    table_name: Mapped[str] = mapped_column(primary_key=True)
-    chunk: Mapped[int] = mapped_column(Integer, primary_key=True, default=0)
-    state: Mapped[str]
-    rows: Mapped[int] = mapped_column(BigInteger, default=0)
-    bytes: Mapped[int] = mapped_column(BigInteger, default=0)
-    estimated_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-    error: Mapped[str] = mapped_column(default="")
+def _of_migration(**options: Any) -> Column[Any]:
+    return _column("migration_id", Integer, ForeignKey("migration.id"), **options)
 
 
-class Sample(Base):
-    """One measurement of lag or progress."""
-
-    __tablename__ = "sample"
-    __table_args__ = (Index(None, "migration_id", "kind", "id"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    migration_id: Mapped[int] = mapped_column(ForeignKey("migration.id"))
-    at: Mapped[datetime] = mapped_column(default=now)
-    kind: Mapped[str]
-    values: Mapped[dict[str, Any]]
-
-
-class Finding(Base):
-    """One result of the newest preflight."""
-
-    __tablename__ = "finding"
-    __table_args__ = (Index(None, "migration_id", "id"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    migration_id: Mapped[int] = mapped_column(ForeignKey("migration.id"))
-    at: Mapped[datetime] = mapped_column(default=now)
-    check: Mapped[str]
-    severity: Mapped[str]
-    subject: Mapped[str]
-    message: Mapped[str]
-    fix: Mapped[str]
-
-
-class LeaseRow(Base):
-    """Who works on a migration now."""
-
-    __tablename__ = "lease"
-
-    migration_id: Mapped[int] = mapped_column(
-        ForeignKey("migration.id"), primary_key=True, autoincrement=False
-    )
-    token: Mapped[str]
-    host: Mapped[str]
-    pid: Mapped[int]
-    process_start: Mapped[str] = mapped_column(default="")
-    operator: Mapped[str]
-    command: Mapped[str]
-    since: Mapped[datetime] = mapped_column(default=now)
-    heartbeat: Mapped[datetime] = mapped_column(default=now)
+# One migration: its state, and the two servers it is pinned to.
+migration = Table(
+    "migration",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _column("name", Text, unique=True),
+    _column("state", Text),
+    _column("key", Text),
+    _column("source_system_identifier", Text),
+    _column("source_timeline", Integer),
+    _column("source_database", Text),
+    _column("source_version", Integer),
+    _column("destination_system_identifier", Text),
+    _column("destination_timeline", Integer),
+    _column("destination_database", Text),
+    _column("destination_version", Integer),
+    _column("workflow", Text),
+    _column("table_list", JSON),
+    _column("created_at", Moment, default=now),
+    _column("updated_at", Moment, default=now, onupdate=now),
+)
+# One run of a step, or one move of the state (kind ``state``).
+attempt = Table(
+    "attempt",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _of_migration(),
+    _column("transition", Text),
+    _column("step", Text),
+    _column("kind", Text),
+    _column("outcome", Text),
+    _column("found", Text, default=""),
+    _column("evidence", JSON, default=dict),
+    _column("error", JSON, default=dict),
+    _column("started_at", Moment, default=now),
+    _column("finished_at", Moment, nullable=True),
+    _column("host", Text),
+    _column("pid", Integer),
+    _column("version", Text),
+    Index(None, "migration_id", "id"),
+)
+# How far the initial copy of one chunk of one table is.
+table_copy = Table(
+    "table_copy",
+    metadata,
+    _of_migration(primary_key=True),
+    _column("table_name", Text, primary_key=True),
+    _column("chunk", Integer, primary_key=True, default=0),
+    _column("state", Text),
+    _column("rows", BigInteger, default=0),
+    _column("bytes", BigInteger, default=0),
+    _column("estimated_bytes", BigInteger, default=0),
+    _column("started_at", Moment, nullable=True),
+    _column("finished_at", Moment, nullable=True),
+    _column("error", Text, default=""),
+)
+# One measurement of lag or progress.
+sample = Table(
+    "sample",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _of_migration(),
+    _column("at", Moment, default=now),
+    _column("kind", Text),
+    _column("values", JSON),
+    Index(None, "migration_id", "kind", "id"),
+)
+# One result of the newest preflight.
+finding = Table(
+    "finding",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _of_migration(),
+    _column("at", Moment, default=now),
+    _column("check", Text),
+    _column("severity", Text),
+    _column("subject", Text),
+    _column("message", Text),
+    _column("fix", Text),
+    Index(None, "migration_id", "id"),
+)
+# Who works on a migration now.
+lease = Table(
+    "lease",
+    metadata,
+    _of_migration(primary_key=True, autoincrement=False),
+    _column("token", Text),
+    _column("host", Text),
+    _column("pid", Integer),
+    _column("process_start", Text, default=""),
+    _column("operator", Text),
+    _column("command", Text),
+    _column("since", Moment, default=now),
+    _column("heartbeat", Moment, default=now),
+)

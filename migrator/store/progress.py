@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, update
 from migrator.report import FindingReport
 from migrator.store.database import fetch, reading, upsert, writing
 from migrator.store.held import Held, Rows
-from migrator.store.models import Finding, Sample, TableCopy, now
+from migrator.store.models import finding, now, sample, table_copy
 from migrator.store.records import SampleRecord, TableRecord
 from migrator.store.store import Store
 
@@ -56,7 +56,7 @@ class ProgressJournal(Store):
         if not tables:
             return
         with writing(self._engine) as connection:
-            statement = upsert(connection, TableCopy)
+            statement = upsert(connection, table_copy)
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=KEY,
@@ -107,13 +107,13 @@ class ProgressJournal(Store):
     def reset_tables(self, migration_id: int, tables: Iterable[str] | None = None) -> None:
         """Make tables planned again, all of them by default; their estimates stay."""
         self.flush()
-        where = [TableCopy.migration_id == migration_id]
+        where = [table_copy.c.migration_id == migration_id]
         if tables is not None:
-            where.append(TableCopy.table_name.in_(list(tables)))
+            where.append(table_copy.c.table_name.in_(list(tables)))
         with writing(self._engine) as connection:
-            connection.execute(delete(TableCopy).where(*where, TableCopy.chunk > 0))
+            connection.execute(delete(table_copy).where(*where, table_copy.c.chunk > 0))
             connection.execute(
-                update(TableCopy)
+                update(table_copy)
                 .where(*where)
                 .values(state="planned", rows=0, bytes=0, error="", started_at=None, finished_at=None)
             )
@@ -122,18 +122,18 @@ class ProgressJournal(Store):
         """Return every table and chunk, by name."""
         self.flush()
         with reading(self._engine) as connection:
-            return fetch(connection, TableRecord, TableCopy, TableCopy.migration_id == migration_id)
+            return fetch(connection, TableRecord, table_copy, table_copy.c.migration_id == migration_id)
 
     def sample(self, migration_id: int, kind: str, values: dict[str, Any]) -> None:
         """Record one measurement, taken now."""
         with writing(self._engine) as connection:
-            connection.execute(insert(Sample), {"migration_id": migration_id, "kind": kind, "values": values})
+            connection.execute(insert(sample), {"migration_id": migration_id, "kind": kind, "values": values})
 
     def samples(self, migration_id: int, kind: str, limit: int = 100) -> list[SampleRecord]:
         """Return the newest ``limit`` measurements, oldest first."""
-        where = (Sample.migration_id == migration_id, Sample.kind == kind)
+        where = (sample.c.migration_id == migration_id, sample.c.kind == kind)
         with reading(self._engine) as connection:
-            return fetch(connection, SampleRecord, Sample, *where, newest=limit)
+            return fetch(connection, SampleRecord, sample, *where, newest=limit)
 
     def record_findings(self, migration_id: int, findings: Iterable[FindingReport]) -> None:
         """Replace what preflight found."""
@@ -143,7 +143,7 @@ class ProgressJournal(Store):
     def findings(self, migration_id: int) -> list[FindingReport]:
         """Return what the newest preflight found, in its order."""
         with reading(self._engine) as connection:
-            return fetch(connection, FindingReport, Finding, Finding.migration_id == migration_id)
+            return fetch(connection, FindingReport, finding, finding.c.migration_id == migration_id)
 
     def _put(self, migration_id: int, table: str, chunk: int, **values: Any) -> None:
         self._held.put((migration_id, table, chunk), values)
@@ -156,24 +156,24 @@ class ProgressJournal(Store):
             alike[tuple(sorted(values))].append(dict(zip(KEY, key, strict=True), **values))
         with writing(self._engine) as connection:
             for columns, some in alike.items():
-                statement = upsert(connection, TableCopy)
+                statement = upsert(connection, table_copy)
                 changed = {column: statement.excluded[column] for column in columns}
                 connection.execute(statement.on_conflict_do_update(index_elements=KEY, set_=changed), some)
 
 
 def put_findings(connection: Connection, migration_id: int, findings: Iterable[FindingReport]) -> None:
     """Replace the findings of a migration within the caller's transaction."""
-    connection.execute(delete(Finding).where(Finding.migration_id == migration_id))
+    connection.execute(delete(finding).where(finding.c.migration_id == migration_id))
     rows = [
         {
             "migration_id": migration_id,
-            "check": finding.check,
-            "severity": str(finding.severity),
-            "subject": finding.subject,
-            "message": finding.message,
-            "fix": finding.fix,
+            "check": found.check,
+            "severity": str(found.severity),
+            "subject": found.subject,
+            "message": found.message,
+            "fix": found.fix,
         }
-        for finding in findings
+        for found in findings
     ]
     if rows:
-        connection.execute(insert(Finding), rows)
+        connection.execute(insert(finding), rows)
