@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from migrator.errors import TimedOut
 from migrator.events import Emit, StepNote, StepProgress, ignore
@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from migrator.pg.names import Names
     from migrator.pg.server import Server
     from migrator.pg.session import ReadSession, WriteSession
+
+
+Side = Literal["source", "destination"]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Who takes the writes now, the publisher, and who is to take them, the subscriber."""
+
+    publisher: Side
+    subscriber: Side
+
+
+FORWARD = Roles("source", "destination")
+BACK = Roles("destination", "source")
 
 
 @dataclass
@@ -37,6 +52,14 @@ class ReadContext:
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
+    def reader(self, side: Side) -> ReadSession:
+        """Return the session that looks at a side."""
+        return self.source if side == "source" else self.destination
+
+    def server(self, side: Side) -> Server:
+        """Return what is known of a side's server."""
+        return self.source_server if side == "source" else self.destination_server
+
 
 @dataclass
 class WriteContext(ReadContext):
@@ -45,6 +68,10 @@ class WriteContext(ReadContext):
     write_source: WriteSession = field(kw_only=True)
     write_destination: WriteSession = field(kw_only=True)
     confirm: Callable[[str], bool] = field(default=lambda _question: True, kw_only=True)
+
+    def writer(self, side: Side) -> WriteSession:
+        """Return the session that may write to a side."""
+        return self.write_source if side == "source" else self.write_destination
 
     def progress(self, done: int, total: int, unit: str, what: str = "") -> None:
         """Tell how far the current step is."""
