@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DEFAULT_FILE", "Config", "Duration", "LoadedConfig", "Size", "load"]
+__all__ = ["DEFAULT_FILE", "MAX_STREAMS", "Config", "Duration", "LoadedConfig", "Size", "load"]
 
 DEFAULT_FILE = "migrator.toml"
 SMALLEST_PIECE = 1024**2
+# What is looked for on a server is looked for by the names of so many.
+MAX_STREAMS = 16
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,6 +66,7 @@ Patterns = Annotated[
     Meta(min_length=1, description='a list of shell patterns, such as ["public.*"]'),
 ]
 Count = Annotated[int, Meta(ge=1, description="a whole number from 1")]
+Streams = Annotated[int, Meta(ge=1, le=MAX_STREAMS, description=f"a whole number from 1 to {MAX_STREAMS}")]
 Shift = Annotated[int, Meta(ge=0, lt=2**62, description="a whole number from 0 to 2^62 - 1")]
 
 
@@ -80,11 +83,16 @@ class ServerSection(_Section, frozen=True):
 
 
 class ReplicationSection(_Section, frozen=True):
-    """How the servers reach each other; empty means derived from the urls."""
+    """How the servers reach each other (empty means derived from the urls), and by how many streams.
+
+    ``split_tied`` lets foreign keys and partitions lead from one stream to another.
+    """
 
     source_conninfo: str = ""
     destination_conninfo: str = ""
     catch_up_timeout: Duration = Duration(3600)
+    streams: Streams = 1
+    split_tied: bool = False
 
 
 class TablesSection(_Section, frozen=True):

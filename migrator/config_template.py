@@ -25,6 +25,13 @@ source_conninfo = ""
 destination_conninfo = ""
 # How long the stream may take to catch up after the initial copy.
 catch_up_timeout = "1h"
+# Over how many subscriptions the tables are divided, where one apply worker cannot follow a busy source.
+# Each takes a slot and a walsender on the source and a worker on the destination. A transaction that
+# writes to tables of two streams arrives in two parts, until the cutover has waited for both.
+streams = 1
+# Tables that foreign keys or a common partitioned table hold together stay in one stream; true splits
+# them too, where everything hangs together. The stream checks no foreign keys; they hold at the cutover.
+split_tied = false
 
 [tables]
 # Which tables' rows migrate: shell patterns on schema.table. The schema is always copied whole.

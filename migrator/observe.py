@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from migrator.connections import reading
-from migrator.copy.protection import burden
-from migrator.copy.snapshot import find_slot
+from migrator.copy.protection import Burden, burdens, worst
+from migrator.copy.snapshot import find_slots
 from migrator.errors import Unreachable
 from migrator.events import ignore
 from migrator.pg import publication
 from migrator.pg.catalog import unpublished_tables
 from migrator.pg.index_builds import index_builds
-from migrator.pg.registry import Ownership
 from migrator.pg.session import shown
 from migrator.report import (
     IndexProgress,
+    PartReport,
     ProgressReport,
     ServerReport,
     StatusReport,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # How far back a trend looks while samples are being taken.
 TREND = timedelta(minutes=5)
+# A stream of which nothing is to be said.
+WELL = "streaming"
 
 
 def server_report(ctx: ReadContext, side: str) -> ServerReport:
@@ -88,33 +90,53 @@ def growth(samples: list[SampleRecord], retained: int, at: datetime) -> float | 
 
 def stream_report(ctx: ReadContext, samples: list[SampleRecord]) -> StreamReport | None:
     """Describe the forward stream and what the source bears for it, or None where there is neither."""
-    subscription = streams.find_subscription(ctx)
-    source = burden(ctx)
+    subscriptions = streams.find_subscriptions(ctx)
+    each = burdens(ctx)
+    source = worst(each)
     is_gone = source.wal_status == "gone"
-    if subscription is None and is_gone:
+    if not subscriptions and is_gone:
         return None
-    errors = streams.apply_errors(ctx, subscription.oid) if subscription is not None else None
-    if subscription is None:
-        state = "no subscription yet"
-    elif not subscription.enabled:
-        state = "disabled"
-    elif subscription.worker is None:
-        state = "no worker"
-    else:
-        state = "streaming" if not subscription.unready else f"{subscription.unready} not ready"
+    parts = _parts(ctx, subscriptions, {b.slot: b for b in each})
+    states = [part.state for part in parts]
+    errors = [part.error_count for part in parts if part.error_count is not None]
+    well = states.count(WELL)
     return StreamReport(
-        state,
+        states[0] if len(set(states)) == 1 else f"{well} of {len(states)} {WELL}",
         lag_bytes=source.lag_bytes,
         lag_seconds=source.lag_seconds,
         retained_bytes=None if is_gone else source.retained_bytes,
         wal_status=source.wal_status,
-        error_count=errors,
+        error_count=sum(errors) if errors else None,
         retained_growth=None if is_gone else growth(samples, source.retained_bytes, datetime.now(UTC)),
         safe_wal_size=source.safe_wal_size,
         snapshot_seconds=source.snapshot_seconds,
         snapshot_transactions=source.snapshot_transactions,
         catalog_transactions=source.catalog_transactions,
+        parts=tuple(parts) if len(parts) > 1 else (),
     )
+
+
+def _parts(
+    ctx: ReadContext, subscriptions: list[streams.Subscription], burden: dict[str | None, Burden]
+) -> list[PartReport]:
+    here = {s.stream: s for s in subscriptions}
+    there = {s for s in ctx.names.streams if s in here or s.slot in burden}
+    there |= set(publication.published_streams(ctx.source, ctx.names))
+    parts = []
+    for stream in sorted(there, key=lambda s: s.number):
+        subscription, slot = here.get(stream), burden.get(stream.slot)
+        parts.append(
+            PartReport(
+                stream.subscription,
+                subscription.state if subscription else "no subscription yet",
+                lag_bytes=slot.lag_bytes if slot else None,
+                lag_seconds=slot.lag_seconds if slot else None,
+                retained_bytes=slot.retained_bytes if slot else None,
+                wal_status=slot.wal_status if slot else "gone",
+                error_count=streams.apply_errors(ctx, subscription.oid) if subscription else None,
+            )
+        )
+    return parts
 
 
 def index_reports(ctx: ReadContext) -> tuple[IndexProgress, ...]:
@@ -139,16 +161,14 @@ def warnings(ctx: ReadContext, record: MigrationRecord) -> list[str]:
         found.append("the cutover is committed and not finished: migrator advance completes it")
     elif not committed and fence.fenced_tables(ctx.source, ctx.names, up=True):
         found.append("the source's fence is up and no cutover is recorded")
-    if not committed and publication.ownership(ctx.source, ctx.names) is Ownership.OURS:
+    if not committed and publication.published_streams(ctx.source, ctx.names):
         new = unpublished_tables(ctx.source, ctx.names, ctx.config.tables)
         if new:
             named = ", ".join(t.label for t in new[:10])
             found.append(f"tables of the source are not in the migration: {named}; migrator refresh")
-    subscription = streams.find_subscription(ctx)
-    if subscription and not subscription.enabled and not committed:
+    if streams.disabled(ctx) and not committed:
         found.append("the stream is disabled; the source keeps WAL for it")
-    slot = find_slot(ctx)
-    if slot is not None and slot.lost:
+    if any(slot.lost for slot in find_slots(ctx)):
         found.append("the slot has lost WAL that the stream needs: the copy must begin again")
     return found
 

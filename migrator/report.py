@@ -78,8 +78,21 @@ class PlanReport(Report):
 
 
 @dataclass(frozen=True)
+class PartReport(Report):
+    """One of several streams, by the name of its subscription."""
+
+    name: str
+    state: str
+    lag_bytes: int | None = None
+    lag_seconds: float | None = None
+    retained_bytes: int | None = None
+    wal_status: str = ""
+    error_count: int | None = None
+
+
+@dataclass(frozen=True)
 class StreamReport(Report):
-    """The forward stream, and what the source bears for it.
+    """The forward stream, and what the source bears for it; of several streams the worst, and each.
 
     ``retained_growth`` is in bytes per second; ``safe_wal_size`` is what may still be written before the
     slot is lost. Our oldest snapshot holds vacuum back by its seconds and transactions, the slot by
@@ -97,6 +110,7 @@ class StreamReport(Report):
     snapshot_seconds: float = 0.0
     snapshot_transactions: int = 0
     catalog_transactions: int | None = None
+    parts: tuple[PartReport, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""There is room for our slot, its walsender and the destination's workers.
+"""There is room for our slots, their walsenders and the destination's workers.
 
 Why it matters: a server that has no slot, sender or worker left refuses late, or, for workers, says
 nothing and never starts the stream.
@@ -40,18 +40,18 @@ where l.name = (
     where name in ('max_active_replication_origins', 'max_replication_slots')
 )
 """
-# The slot and the connection that exports its snapshot; the apply worker and its origin.
-WANTED = 1
 
 
 def check(ctx: ReadContext) -> Iterator[Finding]:
     """Compare what is used with what there is; before ``plan`` only, since later ours are among them."""
+    # Of each stream the slot and its reader; the apply worker and its origin.
+    wanted = ctx.config.replication.streams
     for session, query in ((ctx.source, ROOM), (ctx.destination, WORKERS)):
         for row in session.rows(query):
-            if row.free < WANTED:
+            if row.free < wanted:
                 yield Finding(
                     Severity.BLOCK,
                     session.side,
-                    f"{row.setting} leaves {row.free} free, {WANTED} is needed",
+                    f"{row.setting} leaves {row.free} free, {wanted} {'is' if wanted == 1 else 'are'} needed",
                     f"raise {row.setting}; -- then restart the server",
                 )

@@ -27,7 +27,7 @@ order by 1
 PUBLICATIONS = """
 select pg_catalog.quote_ident(pubname) as name
 from pg_catalog.pg_publication
-where pubname <> %s
+where pubname <> all (%s)
 order by 1
 """
 
@@ -42,7 +42,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
             + ("brings changes that pass the fence" if row.enabled else "is not copied"),
             f"alter subscription {row.name} disable;" if row.enabled else "",
         )
-    for row in ctx.source.rows(PUBLICATIONS, [ctx.names.publication]):
+    for row in ctx.source.rows(PUBLICATIONS, [[s.publication for s in ctx.names.streams]]):
         yield Finding(
             Severity.WARN, row.name, f"publication {row.name} of the source is not copied; make it again"
         )

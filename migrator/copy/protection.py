@@ -7,7 +7,7 @@ suffers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from migrator.config import Size
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # The oldest snapshot of ours is that of a session that works; the one that asks is not counted. Of a
 # walsender, which holds the exported one, no xact_start is shown: its command began with the snapshot.
 BURDEN = """
-select coalesce(pg_catalog.pg_wal_lsn_diff(here.position, s.restart_lsn), 0)::bigint as retained_bytes,
+select s.slot_name::text as slot,
+       coalesce(pg_catalog.pg_wal_lsn_diff(here.position, s.restart_lsn), 0)::bigint as retained_bytes,
        case when s.slot_name is null then 'gone' else coalesce(to_jsonb(s) ->> 'wal_status', '') end
            as wal_status,
        (to_jsonb(s) ->> 'safe_wal_size')::bigint as safe_wal_size,
@@ -33,7 +34,7 @@ select coalesce(pg_catalog.pg_wal_lsn_diff(here.position, s.restart_lsn), 0)::bi
        coalesce(held.seconds, 0)::float8 as snapshot_seconds,
        coalesce(held.age, 0) as snapshot_transactions
 from (select pg_catalog.pg_current_wal_lsn() as position) here
-left join pg_catalog.pg_replication_slots s on s.slot_name = %(slot)s
+left join pg_catalog.pg_replication_slots s on s.slot_name = any (%(slots)s)
 left join pg_catalog.pg_stat_replication r on r.pid = s.active_pid
 left join lateral (
     select pg_catalog.age(a.backend_xmin) as age,
@@ -47,16 +48,20 @@ left join lateral (
     limit 1
 ) held on true
 """
+# What may become of a slot, better first; before PostgreSQL 13 it is not said.
+WORSE = ("gone", "", "reserved", "extended", "unreserved", "lost")
 
 
 @dataclass(frozen=True)
 class Burden:
     """What the source bears for us now: ages in seconds, and in transactions begun since.
 
+    Of one slot, or the worst of all (``slot`` is None then, and where there is none).
     ``wal_status`` is ``gone`` without a slot, and empty before PostgreSQL 13, as ``safe_wal_size`` is None.
     ``lag_seconds`` is None where no stream runs, ``snapshot_seconds`` 0 where we hold no snapshot.
     """
 
+    slot: str | None
     retained_bytes: int
     wal_status: str
     safe_wal_size: int | None
@@ -67,16 +72,38 @@ class Burden:
     snapshot_transactions: int
 
 
-def burden(ctx: ReadContext) -> Burden:
-    """Return what the source bears for this migration, in one query."""
-    row = ctx.source.row(BURDEN, {"slot": ctx.names.slot, "application": ctx.names.application})
-    assert row is not None, "a query on one row always answers"
-    return Burden(**row._asdict())
+def burdens(ctx: ReadContext) -> list[Burden]:
+    """Return what the source bears for each slot of ours, in one query; once without one if none is there."""
+    slots = [s.slot for s in ctx.names.streams]
+    rows = ctx.source.rows(BURDEN, {"slots": slots, "application": ctx.names.application})
+    return [Burden(**row._asdict()) for row in rows]
+
+
+def worst(each: list[Burden]) -> Burden:
+    """Return as one what the slots burden the source with: of each measure the worst."""
+    return replace(
+        each[0],
+        slot=None,
+        retained_bytes=max(b.retained_bytes for b in each),
+        wal_status=max((b.wal_status for b in each), key=WORSE.index),
+        safe_wal_size=min((b.safe_wal_size for b in each if b.safe_wal_size is not None), default=None),
+        lag_bytes=max((b.lag_bytes for b in each if b.lag_bytes is not None), default=None),
+        # A stream that does not run has no lag in seconds, and none is to be told of the others then.
+        lag_seconds=_all_or_none([b.lag_seconds for b in each]),
+        catalog_transactions=max(
+            (b.catalog_transactions for b in each if b.catalog_transactions is not None), default=None
+        ),
+    )
+
+
+def _all_or_none(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known) if known and len(known) == len(values) else None
 
 
 def sample_source(ctx: ReadContext) -> SourceSampled:
     """Return what the source bears, as the event that is told and recorded."""
-    now = burden(ctx)
+    now = worst(burdens(ctx))
     return SourceSampled(
         retained_bytes=now.retained_bytes,
         wal_status=now.wal_status,

@@ -1,10 +1,13 @@
-"""The forward slot, and the snapshots that tables are copied from.
+"""The forward slots, and the snapshots that tables are copied from.
 
 A slot and the snapshot it was created with are one point in the source's history: what the copy reads is
 what was committed before it, what the stream carries is what is committed after it (documentation 53.4,
 CREATE_REPLICATION_SLOT). The snapshot lives as long as the connection that made it and runs nothing else.
 
-The slot outlives a crash, its snapshot does not. What is not in by then is copied from a later one, made
+Of several streams the slots come right before the one whose snapshot is copied: what was committed between
+is in the snapshot and in their streams, which skip it as with a later snapshot.
+
+The slots outlive a crash, their snapshot does not. What is not in by then is copied from a later one, made
 by a temporary slot that goes with its connection; the stream carries such a table from that later point
 on (``steps/create_subscription.py``), and nobody's table is locked for it.
 """
@@ -19,6 +22,7 @@ from psycopg import sql
 
 from migrator.errors import StatementFailed, StepFailed, TimedOut
 from migrator.pg.activity import name_writers
+from migrator.pg.publication import published_streams
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.replication import ReplicationSession
 from migrator.pg.storage import Storage, is_rewritten, storage
@@ -28,22 +32,25 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext, WriteContext
     from migrator.pg.catalog import Table
+    from migrator.pg.names import Stream
     from migrator.pg.session import ReadSession
 
 EVENT = "slot"
 
 FIND = """
-select plugin::text,
+select slot_name::text as name,
+       plugin::text,
        database::text,
        active_pid,
        confirmed_flush_lsn::text as position,
        pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint as retained,
        coalesce(to_jsonb(s) ->> 'wal_status', '') as wal_status
 from pg_catalog.pg_replication_slots s
-where slot_name = %s
+where slot_name = any (%s)
 """
 # The form that every version since 10 understands; the replication grammar knows upper case only.
 CREATE = "CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput EXPORT_SNAPSHOT"
+CREATE_WITHOUT = "CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput NOEXPORT_SNAPSHOT"
 CREATE_TEMPORARY = "CREATE_REPLICATION_SLOT {name} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
 DROP = "select pg_catalog.pg_drop_replication_slot(%s)"
 END_READER = "select pg_catalog.pg_terminate_backend(%s)"
@@ -51,8 +58,9 @@ END_READER = "select pg_catalog.pg_terminate_backend(%s)"
 
 @dataclass(frozen=True)
 class Slot:
-    """The slot as the source shows it. ``created_at`` is the position it was created with."""
+    """A stream's slot as the source shows it. ``created_at`` is the position it was created with."""
 
+    stream: Stream
     created_at: str
     position: str
     active_pid: int | None
@@ -90,56 +98,88 @@ class Snapshot:
             )
 
 
-def find_slot(ctx: ReadContext) -> Slot | None:
-    """Return our slot, or None. One of our name that we did not record making is not ours."""
-    row = ctx.source.row(FIND, [ctx.names.slot])
-    if row is None:
-        return None
-    record = Registry(ctx.source, ctx.names).read(EVENT)
-    return Slot(
-        created_at=(record or {}).get("position") or "",
-        position=row.position or "",
-        active_pid=row.active_pid,
-        retained_bytes=row.retained or 0,
-        wal_status=row.wal_status,
-        ours=record is not None and row.plugin == "pgoutput" and row.database == ctx.source_server.database,
+def find_slots(ctx: ReadContext) -> list[Slot]:
+    """Return our slots, by number. One of our names that we did not record making is not ours."""
+    rows = {row.name: row for row in ctx.source.rows(FIND, [[s.slot for s in ctx.names.streams]])}
+    if not rows:
+        return []
+    events = [stream.event(EVENT) for stream in ctx.names.streams]
+    records = Registry(ctx.source, ctx.names).read_some(events)
+    slots = []
+    for stream in ctx.names.streams:
+        row, record = rows.get(stream.slot), records.get(stream.event(EVENT))
+        if row is None:
+            continue
+        known = record is not None and (row.plugin, row.database) == ("pgoutput", ctx.source_server.database)
+        slots.append(
+            Slot(
+                stream=stream,
+                created_at=(record or {}).get("position") or "",
+                position=row.position or "",
+                active_pid=row.active_pid,
+                retained_bytes=row.retained or 0,
+                wal_status=row.wal_status,
+                ours=known,
+            )
+        )
+    return slots
+
+
+def useless(ctx: ReadContext, slots: list[Slot]) -> str:
+    """Say why the stream cannot go on from these slots, or return nothing."""
+    lost = [s.stream.slot for s in slots if s.lost]
+    if lost:
+        return f"the slot has lost WAL that the stream needs ({', '.join(lost)})"
+    if not all(s.created_at for s in slots):
+        return "the slot was made and nothing is copied"
+    there = {s.stream.number for s in slots}
+    wanted = published_streams(ctx.source, ctx.names) or [ctx.names.stream(1)]
+    gone = [s.slot for s in wanted if s.number not in there]
+    return f"slot {', '.join(gone)} is gone" if gone else ""
+
+
+def drop_slots(ctx: WriteContext) -> None:
+    """Drop our slots; a reader that still holds one is ended first. Does nothing where there is none."""
+
+    def left() -> list[str]:
+        ours = [slot for slot in find_slots(ctx) if slot.ours]
+        for slot in ours:
+            if slot.active_pid is not None:
+                ctx.write_source.value(END_READER, [slot.active_pid])
+            else:
+                ctx.write_source.value(DROP, [slot.stream.slot])
+        return [slot.stream.slot for slot in ours if slot.active_pid is not None]
+
+    ctx.wait_until(
+        lambda: not left(),
+        what="our replication slots to be released",
+        timeout=30,
+        explain=lambda: ", ".join(s.stream.slot for s in find_slots(ctx)),
     )
-
-
-def drop_slot(ctx: WriteContext) -> None:
-    """Drop our slot; a reader that still holds it is ended first. Does nothing where there is none."""
-
-    def dropped() -> bool:
-        slot = find_slot(ctx)
-        if slot is None or not slot.ours:
-            return True
-        if slot.active_pid is not None:
-            ctx.write_source.value(END_READER, [slot.active_pid])
-            return False
-        ctx.write_source.value(DROP, [ctx.names.slot])
-        return True
-
-    ctx.wait_until(dropped, what=f"replication slot {ctx.names.slot} to be released", timeout=30)
     registry = WritableRegistry(ctx.write_source, ctx.names)
-    if registry.is_ours():
-        registry.forget(EVENT)
+    for event in registry.read_some([stream.event(EVENT) for stream in ctx.names.streams]):
+        registry.forget(event)
 
 
 @contextmanager
-def fresh_slot(ctx: WriteContext, tables: list[Table]) -> Iterator[Snapshot]:
-    """Create the slot and hold its snapshot until the end.
+def fresh_slots(ctx: WriteContext, tables: list[Table]) -> Iterator[Snapshot]:
+    """Create the slots of all streams and hold the first one's snapshot until the end.
 
-    The intent is recorded before the slot exists and its position after, so that a slot found later
+    The intent is recorded before a slot exists and its position after, so that a slot found later
     is known as ours. Creation waits for every running transaction to end: each wait is short and
     retried, and the transactions in the way are named (``lock_timeout`` bounds it; statement_timeout
     does not apply to replication commands).
     """
     registry = WritableRegistry(ctx.write_source, ctx.names)
     before = storage(ctx.source, [t.oid for t in tables])
-    registry.record(EVENT, {"name": ctx.names.slot})
+    first, *others = published_streams(ctx.source, ctx.names) or [ctx.names.stream(1)]
     with _replication(ctx) as session:
-        identifier, position = _create(ctx, session, CREATE, ctx.names.slot)
-        registry.record(EVENT, {"name": ctx.names.slot, "position": position})
+        # The first one last: the others' must reach back to its snapshot, which the next command ends.
+        for stream in (*others, first):
+            registry.record(stream.event(EVENT), {"name": stream.slot})
+            statement = CREATE if stream == first else CREATE_WITHOUT
+            identifier, position = _create(ctx, session, statement, stream.slot)
+            registry.record(stream.event(EVENT), {"name": stream.slot, "position": position})
         yield Snapshot(identifier, position, before, ctx.source)
 
 
@@ -147,7 +187,7 @@ def fresh_slot(ctx: WriteContext, tables: list[Table]) -> Iterator[Snapshot]:
 def later_snapshot(ctx: WriteContext, tables: list[Table]) -> Iterator[Snapshot]:
     """Give a snapshot for tables that missed the slot's own, and hold it until the end.
 
-    Waits as ``fresh_slot`` does. Needs one more free replication slot for as long as it is held.
+    Waits as ``fresh_slots`` does. Needs one more free replication slot for as long as it is held.
     """
     before = storage(ctx.source, [t.oid for t in tables])
     with _replication(ctx) as session:

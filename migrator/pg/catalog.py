@@ -90,7 +90,7 @@ UNPUBLISHED = TABLES.replace(
     select
     from pg_catalog.pg_publication p
     join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
-    where p.pubname = %s and r.prrelid = c.oid
+    where p.pubname = any (%s) and r.prrelid = c.oid
   )
   and c.relkind in""",
 )
@@ -105,7 +105,7 @@ from pg_catalog.pg_publication p
 join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
 join pg_catalog.pg_class c on c.oid = r.prrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where p.pubname = %s
+where p.pubname = any (%s)
   and n.nspname <> %s
 order by n.nspname, c.relname
 """
@@ -239,15 +239,19 @@ def wanted_tables(session: ReadSession, options: TablesSection, *, sizes: bool =
 
 
 def unpublished_tables(source: ReadSession, names: Names, options: TablesSection) -> list[Table]:
-    """Return those of the wanted tables that our publication does not carry."""
-    rows = source.rows(_sized(UNPUBLISHED, sizes=False), [names.publication])
+    """Return those of the wanted tables that our publications do not carry."""
+    rows = source.rows(_sized(UNPUBLISHED, sizes=False), [_publications(names)])
     return _wanted([Table(**row._asdict()) for row in rows], options)
 
 
 def published_tables(source: ReadSession, names: Names, *, sizes: bool = True) -> list[Table]:
-    """Return the tables that our publication carries, without the heartbeat."""
-    rows = source.rows(_sized(PUBLISHED, sizes), [names.publication, names.schema])
+    """Return the tables that our publications carry, without the heartbeat."""
+    rows = source.rows(_sized(PUBLISHED, sizes), [_publications(names), names.schema])
     return [Table(**row._asdict()) for row in rows]
+
+
+def _publications(names: Names) -> list[str]:
+    return [stream.publication for stream in names.streams]
 
 
 def _wanted(tables: list[Table], options: TablesSection) -> list[Table]:

@@ -11,6 +11,31 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from migrator.config import MAX_STREAMS
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of changes: the names of what it is made of, and its number among its migration's."""
+
+    number: int
+    publication: str
+    subscription: str
+    slot: str
+    heartbeat: str
+    """The part of the heartbeat table that this stream alone carries."""
+
+    def event(self, name: str) -> str:
+        """Return the journal's word for what happened to this stream; the first has no number in it."""
+        return f"{name}{_suffix(self.number)}"
+
+    def __str__(self) -> str:
+        return f"stream {self.number} ({self.subscription})"
+
+
+def _suffix(number: int) -> str:
+    return "" if number == 1 else f"_{number}"
+
 
 @dataclass(frozen=True)
 class Names:
@@ -33,24 +58,40 @@ class Names:
         """Return the schema that holds our tables on both servers."""
         return f"migrator_{self.key}"
 
+    def stream(self, number: int) -> Stream:
+        """Return the names of one stream, from 1 on."""
+        suffix = _suffix(number)
+        return Stream(
+            number,
+            publication=self.publication + suffix,
+            subscription=self.subscription + suffix,
+            slot=self.slot + suffix,
+            heartbeat=f"heartbeat_{number}",
+        )
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """Return all streams that there may be; which there are, the servers know."""
+        return tuple(self.stream(number) for number in range(1, MAX_STREAMS + 1))
+
     @property
     def publication(self) -> str:
-        """Return the publication on the source."""
+        """Return the first stream's publication on the source."""
         return f"migrator_{self.key}"
 
     @property
     def subscription(self) -> str:
-        """Return the subscription on the destination."""
+        """Return the first stream's subscription on the destination."""
         return f"migrator_{self.key}"
 
     @property
     def slot(self) -> str:
-        """Return the replication slot on the source."""
+        """Return the first stream's replication slot on the source."""
         return f"migrator_{self.key}"
 
     def temporary_slot(self, pid: int) -> str:
         """Return the slot that gives a later snapshot and goes with its session, the backend ``pid``."""
-        return f"migrator_{self.key}_{pid}"
+        return f"migrator_{self.key}_pid{pid}"
 
     @property
     def fence(self) -> str:

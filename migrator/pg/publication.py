@@ -1,4 +1,4 @@
-"""Our publication on the source: whose it is, and how it goes."""
+"""Our publications on the source, one for each stream: whose they are, what they carry, how they go."""
 
 from __future__ import annotations
 
@@ -8,26 +8,60 @@ from psycopg import sql
 
 from migrator.errors import ChecksBlocked
 from migrator.pg.catalog import Table, unidentified
-from migrator.pg.registry import Ownership
 
 if TYPE_CHECKING:
-    from migrator.pg.names import Names
+    from migrator.pg.names import Names, Stream
     from migrator.pg.session import ReadSession, WriteSession
 
+# What was asked for when the tables were divided; groups of tied tables may have made fewer.
+STREAMS_EVENT = "streams"
+
 FIND = """
-select pg_catalog.obj_description(oid, 'pg_publication') as mark
+select pubname::text as name, pg_catalog.obj_description(oid, 'pg_publication') as mark
 from pg_catalog.pg_publication
-where pubname = %s
+where pubname = any (%s)
+"""
+CARRIED = """
+select r.prrelid as oid, p.pubname::text as publication
+from pg_catalog.pg_publication p
+join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
+where p.pubname = any (%s)
+"""
+# What holds tables together: foreign keys, and being a part of the same root.
+TIES = """
+select conrelid as one, confrelid as other
+from pg_catalog.pg_constraint
+where contype = 'f'
+union all
+select i.inhrelid, i.inhparent
+from pg_catalog.pg_inherits i
+join pg_catalog.pg_class c on c.oid = i.inhrelid
+where c.relkind in ('r', 'p')
 """
 DROP = "drop publication {name}"
 
 
-def ownership(session: ReadSession, names: Names) -> Ownership:
-    """Say whether the publication is there and carries our mark."""
-    row = session.row(FIND, [names.publication])
-    if row is None:
-        return Ownership.ABSENT
-    return Ownership.OURS if row.mark == names.mark else Ownership.FOREIGN
+def published_streams(session: ReadSession, names: Names) -> list[Stream]:
+    """Return the streams whose publication is there and ours, by number: the streams that there are."""
+    marks = _marks(session, names)
+    return [s for s in names.streams if marks.get(s.publication) == names.mark]
+
+
+def in_the_way(session: ReadSession, names: Names) -> str:
+    """Name the publications of our names that do not carry our mark, or return nothing."""
+    return ", ".join(sorted(name for name, mark in _marks(session, names).items() if mark != names.mark))
+
+
+def carried_by(session: ReadSession, names: Names) -> dict[int, int]:
+    """Return, by the table's oid, the number of the stream that publishes it, heartbeats included."""
+    numbers = {s.publication: s.number for s in names.streams}
+    rows = session.rows(CARRIED, [list(numbers)])
+    return {row.oid: numbers[row.publication] for row in rows}
+
+
+def ties(session: ReadSession) -> list[tuple[int, int]]:
+    """Return the pairs of tables, by oid, that a foreign key or inheritance holds together."""
+    return [(row.one, row.other) for row in session.rows(TIES)]
 
 
 def refuse_unidentified(tables: list[Table]) -> None:
@@ -43,6 +77,12 @@ def refuse_unidentified(tables: list[Table]) -> None:
 
 
 def drop(session: WriteSession, names: Names) -> None:
-    """Drop the publication if it is there and ours."""
-    if ownership(session, names) is Ownership.OURS:
-        session.run(sql.SQL(DROP).format(name=sql.Identifier(names.publication)))
+    """Drop the publications that are there and ours."""
+    with session.transaction():
+        for stream in published_streams(session, names):
+            session.run(sql.SQL(DROP).format(name=sql.Identifier(stream.publication)))
+
+
+def _marks(session: ReadSession, names: Names) -> dict[str, str | None]:
+    rows = session.rows(FIND, [[s.publication for s in names.streams]])
+    return {row.name: row.mark for row in rows}

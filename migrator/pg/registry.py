@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from migrator.pg.names import Names
+    from migrator.pg.names import Names, Stream
     from migrator.pg.session import ReadSession, WriteSession
 
 FIND = """
@@ -27,11 +27,10 @@ CREATE = """
 create schema {schema};
 comment on schema {schema} is {mark};
 create table {schema}.heartbeat (
-    id int primary key,
+    id int not null,
     token bigint not null,
     at timestamptz not null
-);
-insert into {schema}.heartbeat values (1, 0, clock_timestamp());
+) partition by list (id);
 create table {schema}.journal (
     event text primary key,
     detail jsonb not null,
@@ -63,6 +62,13 @@ create table {schema}.restored (
 );
 """
 
+# One part for each stream, which alone carries it; it goes with the schema, so that no token comes twice.
+FIND_HEARTBEAT = "select pg_catalog.to_regclass(%s)"
+ADD_HEARTBEAT = """
+create table {part} partition of {schema}.heartbeat (primary key (id)) for values in ({number});
+insert into {part} values ({number}, 0, clock_timestamp())
+"""
+
 DROP = "drop schema if exists {schema} cascade"
 
 READ = "select detail from {schema}.journal where event = %s"
@@ -72,6 +78,8 @@ insert into {schema}.journal (event, detail)
 values (%s, %s)
 on conflict (event) do update set detail = excluded.detail, at = clock_timestamp()
 """
+
+READ_SOME = "select event, detail from {schema}.journal where event = any (%s)"
 
 FORGET = "delete from {schema}.journal where event = %s"
 
@@ -109,6 +117,10 @@ class Registry:
         detail: dict[str, Any] | None = self.session.value(self.query(READ), [event])
         return detail
 
+    def read_some(self, events: list[str]) -> dict[str, dict[str, Any]]:
+        """Return what the journal says of those of ``events`` that are in it."""
+        return {row.event: row.detail for row in self.rows(READ_SOME, [events])}
+
     def rows(self, query: str, params: list[Any] | None = None) -> list[Any]:
         """Return rows of a query over our tables (``{schema}``), none where there is no schema."""
         return self.session.rows(self.query(query), params) if self.is_ours() else []
@@ -132,6 +144,15 @@ class WritableRegistry(Registry):
         """Create the schema and its tables, all or nothing."""
         with self.session.transaction():
             self.session.run(self.query(CREATE))
+            self.add_heartbeat(self.names.stream(1))
+
+    def add_heartbeat(self, stream: Stream) -> None:
+        """Add a stream's part of the heartbeat table, if it is not there; call it in a transaction."""
+        part = sql.Identifier(self.names.schema, stream.heartbeat)
+        if self.session.value(FIND_HEARTBEAT, [part.as_string()]) is None:
+            schema = sql.Identifier(self.names.schema)
+            number = sql.Literal(stream.number)
+            self.session.run(sql.SQL(ADD_HEARTBEAT).format(part=part, schema=schema, number=number))
 
     def drop(self) -> None:
         """Drop the schema; only ever called on one that is ours."""

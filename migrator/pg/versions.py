@@ -22,6 +22,7 @@ class Feature(Enum):
     LOGICAL_REPLICATION = auto()
     NOT_VALID_ON_PARTITIONED = auto()
     PARALLEL_INDEX_BUILD = auto()
+    PARALLEL_STREAM = auto()
     RUN_AS_OWNER = auto()
     STREAM_IN_PROGRESS = auto()
     SUBSCRIPTION_STATS = auto()
@@ -47,6 +48,7 @@ SINCE: dict[Feature, int] = {
     Feature.TID_RANGE_SCAN: 140000,
     Feature.DISABLE_ON_ERROR: 150000,
     Feature.SUBSCRIPTION_STATS: 150000,
+    Feature.PARALLEL_STREAM: 160000,
     Feature.RUN_AS_OWNER: 160000,
     Feature.EVENT_TRIGGERS_SETTING: 170000,
     Feature.TRANSACTION_TIMEOUT: 170000,

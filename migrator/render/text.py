@@ -19,6 +19,7 @@ from migrator.report import (
     FindingReport,
     HistoryReport,
     IndexProgress,
+    PartReport,
     PlanReport,
     ProgressReport,
     Report,
@@ -157,19 +158,15 @@ def _with_stream(rows: list[list[str]], stream: StreamReport | None) -> list[str
     """Return rows as lines, with the stream's below them, and with what it holds back on the source."""
     if stream is None:
         return columns(rows)
-    rows = [*rows, ["stream", *_stream(stream)]]
+    parts = [[f"stream {n}", *_part(part)] for n, part in enumerate(stream.parts, 1)]
+    rows = [*rows, ["streams" if parts else "stream", *_stream(stream)], *parts]
     width = max(len(row[0]) for row in rows)
     held = _held_back(stream)
     return columns(rows) + ([f"  {'vacuum':<{width}}  {held}"] if held else [])
 
 
 def _stream(stream: StreamReport) -> list[str]:
-    lag = []
-    if stream.lag_bytes is not None:
-        lag.append(bytes_text(stream.lag_bytes))
-    if stream.lag_seconds is not None:
-        lag.append(seconds_text(stream.lag_seconds))
-    cells = [stream.state, f"lag {' · '.join(lag)}" if lag else "lag unknown"]
+    cells = [stream.state, _lag(stream)]
     if stream.retained_bytes is not None:
         cells.append(f"retained WAL {bytes_text(stream.retained_bytes)}{_trend(stream.retained_growth)}")
     if stream.wal_status not in ("", "reserved"):
@@ -179,6 +176,26 @@ def _stream(stream: StreamReport) -> list[str]:
     if stream.error_count:
         cells.append(plural(stream.error_count, "error"))
     return cells
+
+
+def _part(part: PartReport) -> list[str]:
+    cells = [part.state, _lag(part)]
+    if part.retained_bytes is not None:
+        cells.append(f"retained WAL {bytes_text(part.retained_bytes)}")
+    if part.wal_status not in ("", "reserved"):
+        cells.append(f"WAL {part.wal_status}")
+    if part.error_count:
+        cells.append(plural(part.error_count, "error"))
+    return cells
+
+
+def _lag(stream: StreamReport | PartReport) -> str:
+    lag = []
+    if stream.lag_bytes is not None:
+        lag.append(bytes_text(stream.lag_bytes))
+    if stream.lag_seconds is not None:
+        lag.append(seconds_text(stream.lag_seconds))
+    return f"lag {' · '.join(lag)}" if lag else "lag unknown"
 
 
 def _trend(growth: float | None) -> str:

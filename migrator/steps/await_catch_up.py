@@ -34,29 +34,27 @@ class AwaitCatchUp(Step):
             return Absent()
         if Registry(ctx.source, ctx.names).read("cutover") is not None:
             return Done({"cutover": True})
-        found = streams.find_subscription(ctx)
-        if found is None:
+        if not streams.find_subscriptions(ctx):
             return Absent()
-        token, age = drain.source_token(ctx)
-        if found.enabled and token > 0 and drain.arrived(ctx) >= token and age < FRESH:
-            return Done({"token": token})
-        return Partial("the stream is enabled" if found.enabled else "the stream is disabled")
+        if streams.disabled(ctx):
+            return Partial("the stream is disabled")
+        tokens = drain.proven(ctx, FRESH)
+        return Partial("the stream is enabled") if tokens is None else Done({"tokens": tokens})
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Send heartbeats until one arrives within ``[cutover] max_lag``."""
-        subscription = streams.find_subscription(ctx)
-        if subscription is not None and subscription.ours and not subscription.enabled:
+        if streams.disabled(ctx):
             streams.enable(ctx)
         deadline = ctx.now() + ctx.config.replication.catch_up_timeout
         while True:
             left = deadline - ctx.now()
             try:
                 lag = drain.round_trip(ctx, timeout=min(PATIENCE, max(left, 1)), interval=0.02).seconds
-            except TimedOut:
-                subscription = streams.find_subscription(ctx)
-                if left <= 0 or subscription is None or not subscription.enabled:
+            except TimedOut as error:
+                if left <= 0 or streams.disabled(ctx) or not streams.find_subscriptions(ctx):
                     raise
-                ctx.note(f"the stream is more than {PATIENCE:g} s behind; still waiting")
+                late = ", ".join(error.fields.get("streams", ["the stream"]))
+                ctx.note(f"more than {PATIENCE:g} s behind: {late}; still waiting")
                 continue
             if lag <= ctx.config.cutover.max_lag:
                 return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from migrator.copy import copied, foreign_keys, indexes, statistics
 from migrator.copy.formats import shapes
 from migrator.copy.pieces import cut
-from migrator.copy.snapshot import Slot, drop_slot, find_slot, fresh_slot, later_snapshot
+from migrator.copy.snapshot import drop_slots, find_slots, fresh_slots, later_snapshot, useless
 from migrator.copy.transfer import transfer
 from migrator.errors import Conflict as ConflictError
 from migrator.errors import SnapshotLost, SourceProtected, StepFailed
@@ -21,7 +21,6 @@ from migrator.switchover import streams
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
-SUBSCRIPTION = "select 1 from pg_catalog.pg_subscription where subname = %s"
 OURS = """
 select t.schema, t.name
 from unnest(%s::text[], %s::text[]) as t (schema, name)
@@ -38,12 +37,13 @@ where not exists (
 class CopyTables(Step):
     """Copy all rows from one snapshot, the one the stream continues.
 
-    Changes: creates replication slot ``migrator_…`` on the source and fills the published tables on
-    the destination with what the slot's snapshot sees, ``[copy] jobs`` at a time, those with the most
-    work behind them first. A table is truncated, filled (frozen) and recorded in one transaction; one
-    above ``[copy] split_above`` comes in pieces, each a transaction of its own. The indexes of a table
-    are built as soon as its rows are in, its statistics gathered after them, and foreign keys added as
-    soon as both tables have come so far, ``[copy] index_jobs`` at a time.
+    Changes: creates replication slot ``migrator_…`` on the source (one for each stream; the first one's
+    snapshot counts) and fills the published tables on the destination with what the snapshot sees,
+    ``[copy] jobs`` at a time, those with the most work behind them first. A table is truncated, filled
+    (frozen) and recorded in one transaction; one above ``[copy] split_above`` comes in pieces, each a
+    transaction of its own. The indexes of a table are built as soon as its rows are in, its statistics
+    gathered after them, and foreign keys added as soon as both tables have come so far, ``[copy]
+    index_jobs`` at a time.
     Recognised by: our slot on the source, and on the destination a record of each published table, all
     its pieces of one snapshot, not older than the slot.
     Locks and cost: ``access share`` on the tables being copied, and a snapshot that holds back vacuum on
@@ -58,20 +58,21 @@ class CopyTables(Step):
 
     def probe(self, ctx: ReadContext) -> Found:
         """Compare the published tables with those recorded as copied since the slot was made."""
-        slot = find_slot(ctx)
-        if slot is not None and not slot.ours:
+        slots = find_slots(ctx)
+        theirs = ", ".join(s.stream.slot for s in slots if not s.ours)
+        if theirs:
             return Conflict(
-                f"the source has a replication slot {ctx.names.slot} that migrator did not record",
+                f"the source has a replication slot {theirs} that migrator did not record",
                 "drop it (pg_drop_replication_slot), or give the migration another name",
             )
-        if slot is None:
+        if not slots:
             rest = copied.is_anything(ctx)
             return Partial("rows are copied and their slot is gone") if rest else Absent()
-        if slot.lost:
-            return Partial("the slot has lost WAL that the stream needs")
-        if not slot.created_at:
-            return Partial("the slot was made and nothing is copied")
-        whole = copied.whole(ctx, slot.created_at)
+        why = useless(ctx, slots)
+        if why:
+            return Partial(why)
+        position = slots[0].created_at
+        whole = copied.whole(ctx, position)
         wanted = {(t.schema, t.name) for t in published_tables(ctx.source, ctx.names)}
         if wanted - whole.keys():
             return Partial(f"{len(whole.keys() & wanted)} of {len(wanted)} tables are copied")
@@ -80,7 +81,7 @@ class CopyTables(Step):
                 "tables": len(wanted),
                 "rows": sum(whole[t].rows for t in wanted),
                 "bytes": sum(whole[t].bytes for t in wanted),
-                "position": slot.created_at,
+                "position": position,
             }
         )
 
@@ -96,37 +97,37 @@ class CopyTables(Step):
                 ctx.note(error.message)
                 self._copy(ctx, Partial("the snapshot is lost"))
         except SourceProtected:
-            drop_slot(ctx)
+            drop_slots(ctx)
             raise
 
     def _copy(self, ctx: WriteContext, found: Absent | Partial) -> None:
         tables = published_tables(ctx.source, ctx.names)
         self._refuse_others(ctx, tables)
-        if isinstance(found, Partial) and ctx.destination.value(SUBSCRIPTION, [ctx.names.subscription]):
+        if isinstance(found, Partial) and streams.find_subscriptions(ctx):
             raise StepFailed(
                 f"the copy cannot be repaired under a live subscription: {found.what}",
                 hint="migrator rollback-to schema_copied, then migrator advance",
             )
-        slot = find_slot(ctx)
-        if slot is not None and slot.created_at and not slot.lost:
-            self._go_on(ctx, slot, tables)
+        slots = find_slots(ctx)
+        if slots and not useless(ctx, slots):
+            self._go_on(ctx, slots[0].created_at, tables)
             return
         if isinstance(found, Partial):
             ctx.note(f"{found.what}; the copy of {len(tables)} tables begins again from a fresh slot")
-            drop_slot(ctx)
+            drop_slots(ctx)
             self._empty(ctx)
         ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in tables)))
-        with fresh_slot(ctx, tables) as snapshot:
+        with fresh_slots(ctx, tables) as snapshot:
             pieces = cut(ctx.source, tables, ctx.config.copy.split_above)
             transfer(ctx, pieces, shapes(ctx.source, tables), snapshot)
 
     def undo(self, ctx: WriteContext) -> None:
-        """Drop the slot, then empty what was filled."""
-        drop_slot(ctx)
+        """Drop the slots, then empty what was filled."""
+        drop_slots(ctx)
         self._empty(ctx)
 
-    def _go_on(self, ctx: WriteContext, slot: Slot, tables: list[Table]) -> None:
-        whole = copied.whole(ctx, slot.created_at)
+    def _go_on(self, ctx: WriteContext, since: str, tables: list[Table]) -> None:
+        whole = copied.whole(ctx, since)
         left = [t for t in tables if (t.schema, t.name) not in whole]
         ctx.note(
             f"{len(tables) - len(left)} of {len(tables)} tables are in and stay; "
@@ -147,7 +148,7 @@ class CopyTables(Step):
                 drop_made(registry, step)
             registry.forget(statistics.EVENT)
             copied.empty(ctx)
-            registry.forget(streams.POSITION_EVENT)
+            streams.forget_positions(ctx)
 
     def _refuse_others(self, ctx: WriteContext, tables: list[Table]) -> None:
         registry = Registry(ctx.destination, ctx.names)

@@ -8,9 +8,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrator.copy.copied import whole
-from migrator.copy.snapshot import find_slot
+from migrator.copy.snapshot import find_slots
 from migrator.errors import StepFailed
-from migrator.pg.catalog import published_tables
+from migrator.pg import publication
 from migrator.pg.registry import WritableRegistry
 from migrator.pg.session import shown
 from migrator.pg.versions import Feature
@@ -19,6 +19,7 @@ from migrator.switchover import streams
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
+    from migrator.pg.names import Stream
     from migrator.pg.session import ReadSession, WriteSession
 
 # The statement holds the source's password: it is to be in no server log.
@@ -56,11 +57,14 @@ from pg_catalog.pg_subscription
 where subname = %s
 """
 
-# Options and the versions that have them: (feature, side that must have it) → option.
-OPTIONS: tuple[tuple[str, Feature, tuple[str, ...]], ...] = (
-    ("streaming = on", Feature.STREAM_IN_PROGRESS, ("source", "destination")),
-    ("disable_on_error = true", Feature.DISABLE_ON_ERROR, ("destination",)),
-    ("run_as_owner = true", Feature.RUN_AS_OWNER, ("destination",)),
+# Options, their values, and what must have the feature that they need; the last that is to be had counts.
+# A transaction that is streamed while it goes on is kept in a file until its commit, or applied at once by
+# a worker of its own, whose commit waits its turn (documentation 29.8.2; a free worker there provided).
+OPTIONS: tuple[tuple[str, str, Feature, tuple[str, ...]], ...] = (
+    ("streaming", "on", Feature.STREAM_IN_PROGRESS, ("source", "destination")),
+    ("streaming", "parallel", Feature.PARALLEL_STREAM, ("source", "destination")),
+    ("disable_on_error", "true", Feature.DISABLE_ON_ERROR, ("destination",)),
+    ("run_as_owner", "true", Feature.RUN_AS_OWNER, ("destination",)),
 )
 
 
@@ -69,8 +73,9 @@ class CreateSubscription(Step):
 
     Changes: creates subscription ``migrator_…`` on the destination, on our slot, without copying; the
     stream begins exactly where the copied snapshot ends, for each table that was copied from a later
-    snapshot where that one ends.
-    Recognised by: a subscription of our name with our mark, enabled, all its tables ready.
+    snapshot where that one ends. One for each publication, on its slot, if there are several.
+    Recognised by: a subscription of our name with our mark, enabled, all its tables ready, for each
+    publication.
     Locks and cost: a connection from the destination to the source; applying the changes made since
     the snapshot.
     If it fails: nothing is there, or it is there and disabled; run the same command again.
@@ -80,55 +85,70 @@ class CreateSubscription(Step):
 
     def probe(self, ctx: ReadContext) -> Found:
         """Look for the subscription, its mark and the state of its tables."""
-        found = streams.find_subscription(ctx)
-        if found is None:
-            return Absent()
-        if not found.ours:
+        found = streams.find_subscriptions(ctx)
+        theirs = streams.unmarked(found)
+        if theirs:
             return Conflict(
-                f"the destination has a subscription {ctx.names.subscription} without our mark",
+                f"the destination has a subscription {theirs} without our mark",
                 "rename or drop it, or give the migration another name",
             )
-        if not found.enabled:
+        if not found:
+            return Absent()
+        missing = self._missing(ctx, found)
+        if missing:
+            return Partial(f"{len(missing)} of {len(missing) + len(found)} subscriptions are missing")
+        if not all(s.enabled for s in found):
             return Partial("the subscription is disabled")
-        if found.unready:
-            return Partial(f"{found.unready} of {found.tables} tables are not ready")
-        return Done({"tables": found.tables})
+        tables, unready = sum(s.tables for s in found), sum(s.unready for s in found)
+        if unready:
+            return Partial(f"{unready} of {tables} tables are not ready")
+        return Done({"tables": tables} | ({"streams": len(found)} if len(found) > 1 else {}))
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Create and mark the subscription in one transaction, then start it."""
+        """Create and mark the subscriptions in one transaction, then start them."""
         session = ctx.write_destination
-        if isinstance(found, Absent):
-            registry = WritableRegistry(session, ctx.names)
-            position = registry.read(streams.POSITION_EVENT)
-            name = sql.Identifier(ctx.names.subscription)
+        missing = self._missing(ctx, streams.find_subscriptions(ctx))
+        if missing:
             with session.transaction():
-                for name_, value in UNLOGGED:
-                    session.execute("select set_config(%s, %s, true)", [name_, value])
-                session.run(
-                    sql.SQL(CREATE).format(
-                        name=name,
-                        conninfo=source_conninfo(ctx),
-                        publication=sql.Identifier(ctx.names.publication),
-                        options=self._options(ctx),
-                    )
-                )
-                session.run(sql.SQL(MARK).format(name=name, mark=ctx.names.mark))
-                self._require_all_tables(ctx, session)
-                self._continue_later_tables(ctx, session)
-                if position is not None:
-                    session.execute(ORIGIN, [position["position"], ctx.names.subscription])
-                    registry.forget(streams.POSITION_EVENT)
+                for name, value in UNLOGGED:
+                    session.execute("select set_config(%s, %s, true)", [name, value])
+                for stream in missing:
+                    self._create(ctx, session, stream)
         streams.enable(ctx)
 
     def undo(self, ctx: WriteContext) -> None:
-        """Stop and drop the stream, and keep its slot."""
+        """Stop and drop the streams, and keep their slots."""
         streams.drop(ctx)
-        streams.drop_left_origin(ctx)
+        streams.drop_left_origins(ctx)
 
-    def _require_all_tables(self, ctx: ReadContext, session: ReadSession) -> None:
+    def _missing(self, ctx: ReadContext, found: list[streams.Subscription]) -> list[Stream]:
+        there = {s.stream for s in found}
+        return [s for s in publication.published_streams(ctx.source, ctx.names) if s not in there]
+
+    def _create(self, ctx: WriteContext, session: WriteSession, stream: Stream) -> None:
+        registry = WritableRegistry(session, ctx.names)
+        position = registry.read(stream.event(streams.POSITION_EVENT))
+        name = sql.Identifier(stream.subscription)
+        session.run(
+            sql.SQL(CREATE).format(
+                name=name,
+                conninfo=source_conninfo(ctx),
+                publication=sql.Identifier(stream.publication),
+                options=self._options(ctx, stream),
+            )
+        )
+        session.run(sql.SQL(MARK).format(name=name, mark=ctx.names.mark))
+        self._require_all_tables(ctx, session, stream)
+        self._continue_later_tables(ctx, session, stream)
+        if position is not None:
+            session.execute(ORIGIN, [position["position"], stream.subscription])
+            registry.forget(stream.event(streams.POSITION_EVENT))
+
+    def _require_all_tables(self, ctx: ReadContext, session: ReadSession, stream: Stream) -> None:
         # A conninfo that leads elsewhere (localhost, seen from the destination) finds other tables.
-        published = len(published_tables(ctx.source, ctx.names, sizes=False)) + 1
-        subscribed = session.value(SUBSCRIBED, [ctx.names.subscription])
+        carried = publication.carried_by(ctx.source, ctx.names)
+        published = sum(number == stream.number for number in carried.values())
+        subscribed = session.value(SUBSCRIBED, [stream.subscription])
         if subscribed != published:
             raise StepFailed(
                 f"the destination finds {subscribed} tables at {source_address(ctx)} where the source "
@@ -136,38 +156,39 @@ class CreateSubscription(Step):
                 hint="set [replication] source_conninfo to how the destination reaches the source",
             )
 
-    def _continue_later_tables(self, ctx: ReadContext, session: WriteSession) -> None:
+    def _continue_later_tables(self, ctx: ReadContext, session: WriteSession, stream: Stream) -> None:
         # Tables copied from a later snapshot than the slot's hold what the stream still has to bring of
         # the time between; it is to skip that.
-        slot = find_slot(ctx)
-        if slot is None:
+        slots = {slot.stream: slot for slot in find_slots(ctx)}
+        slot, first = slots.get(stream), slots.get(ctx.names.stream(1))
+        if slot is None or first is None:
             raise StepFailed(
                 "the slot is gone that the stream needs", hint="migrator rollback-to schema_copied"
             )
         later = {
             table: copied.position
-            for table, copied in whole(ctx, slot.created_at).items()
+            for table, copied in whole(ctx, first.created_at).items()
             if copied.position != slot.created_at
         }
         if later:
             schemas, names = zip(*later, strict=True)
             session.execute(
                 CONTINUE_AT,
-                [list(schemas), list(names), list(later.values()), ctx.names.subscription],
+                [list(schemas), list(names), list(later.values()), stream.subscription],
             )
 
-    def _options(self, ctx: ReadContext) -> sql.Composable:
+    def _options(self, ctx: ReadContext, stream: Stream) -> sql.Composable:
         servers = {"source": ctx.source_server, "destination": ctx.destination_server}
-        chosen = [
-            sql.SQL(option)
-            for option, feature, sides in OPTIONS
+        chosen = {
+            name: value
+            for name, value, feature, sides in OPTIONS
             if all(servers[side].has(feature) for side in sides)
-        ]
+        }
         return sql.SQL(", ").join(
             [
                 sql.SQL("create_slot = false, copy_data = false, enabled = false"),
-                sql.SQL("slot_name = {}").format(ctx.names.slot),
-                *chosen,
+                sql.SQL("slot_name = {}").format(stream.slot),
+                *(sql.SQL(f"{name} = {value}") for name, value in chosen.items()),
             ]
         )
 

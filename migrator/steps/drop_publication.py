@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.pg import publication
-from migrator.pg.registry import Ownership
 from migrator.step import Absent, Conflict, Done, Found, Partial, Step
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 class DropPublication(Step):
     """Drop the publication on the source.
 
-    Changes: drops our publication.
+    Changes: drops our publications, one for each stream.
     Recognised by: no publication of our name.
     Locks and cost: none.
     If it fails: run the same command again.
@@ -23,15 +22,14 @@ class DropPublication(Step):
     """
 
     def probe(self, ctx: ReadContext) -> Found:
-        """Look for the publication and its mark."""
-        match publication.ownership(ctx.source, ctx.names):
-            case Ownership.ABSENT:
-                return Done({"dropped": ctx.names.publication})
-            case Ownership.FOREIGN:
-                return Conflict(f"publication {ctx.names.publication} does not carry our mark")
-            case Ownership.OURS:
-                return Absent()
+        """Look for the publications and their marks."""
+        theirs = publication.in_the_way(ctx.source, ctx.names)
+        if theirs:
+            return Conflict(f"publication {theirs} does not carry our mark")
+        if publication.published_streams(ctx.source, ctx.names):
+            return Absent()
+        return Done({"dropped": ctx.names.publication})
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Drop it."""
+        """Drop them, all or none."""
         publication.drop(ctx.write_source, ctx.names)

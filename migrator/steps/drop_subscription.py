@@ -14,26 +14,25 @@ if TYPE_CHECKING:
 class DropSubscription(Step):
     """Drop the subscription on the destination.
 
-    Changes: drops our subscription; its slot goes with the next step.
-    Recognised by: no subscription of our name, and no origin of the one we dropped.
+    Changes: drops our subscriptions, one for each stream; their slots go with the next step.
+    Recognised by: no subscription of our name, and no origin of those we dropped.
     Locks and cost: none that others feel.
     If it fails: run the same command again.
     Undo: not from here; the destination is its own master.
     """
 
     def probe(self, ctx: ReadContext) -> Found:
-        """Look for the subscription."""
-        found = streams.find_subscription(ctx)
-        if found is None:
-            origin = streams.left_origin(ctx)
-            if origin is not None:
-                return Partial(f"origin {origin} is left")
+        """Look for the subscriptions."""
+        found = streams.find_subscriptions(ctx)
+        if not found:
+            origins = streams.left_origins(ctx)
+            if origins:
+                return Partial(f"origin {', '.join(origins)} is left")
             return Done({"dropped": ctx.names.subscription})
-        if not found.ours:
-            return Conflict(f"subscription {ctx.names.subscription} does not carry our mark")
-        return Absent()
+        theirs = streams.unmarked(found)
+        return Conflict(f"subscription {theirs} does not carry our mark") if theirs else Absent()
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Stop the stream and drop it, and its origin where that was left behind."""
+        """Stop the streams and drop them, and their origins where they were left behind."""
         streams.drop(ctx)
-        streams.drop_left_origin(ctx)
+        streams.drop_left_origins(ctx)

@@ -19,7 +19,7 @@ EVENT = "opened"
 class OpenDestination(Step):
     """Let the destination take the writes.
 
-    Changes: stops the forward stream when it has brought the cutover's token; the destination's fence
+    Changes: stops the forward streams when they have brought the cutover's tokens; the destination's fence
     lets everything through from now on, its read-only default is reset, and the settings that were held
     back (timeouts, preloaded libraries) become the source's.
     Recognised by: the record in the destination's journal, written in the same transaction.
@@ -36,21 +36,21 @@ class OpenDestination(Step):
         return Done(record)
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Open everything in one transaction, after the last token is there and the stream is stopped.
+        """Open everything in one transaction, after the last tokens are there and the streams are stopped.
 
-        The token is waited for again: the apply worker commits asynchronously, and a destination that
+        The tokens are waited for again: the apply worker commits asynchronously, and a destination that
         crashed after the cutover may have lost what it had shown. Our own commit is synchronous.
         """
         record = cutover_record(ctx) or {}
-        if drain.arrived(ctx) < record["token"]:
+        if drain.missing(ctx, record["tokens"]):
             streams.enable(ctx)
             ctx.wait_until(
-                lambda: drain.arrived(ctx) >= record["token"],
+                lambda: not drain.missing(ctx, record["tokens"]),
                 what="the stream to bring again what came before the cutover",
                 timeout=300,
+                explain=lambda: ", ".join(drain.missing(ctx, record["tokens"])),
             )
-        subscription = streams.find_subscription(ctx)
-        if subscription is not None and subscription.ours and subscription.enabled:
+        if any(s.ours and s.enabled for s in streams.find_subscriptions(ctx)):
             streams.disable(ctx)
         session = ctx.write_destination
         now = database_properties(session)

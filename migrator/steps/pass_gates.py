@@ -35,18 +35,17 @@ class PassGates(Step):
         why = gates.closed(ctx)
         if why:
             return Partial("; ".join(why))
-        token, age = drain.source_token(ctx)
-        if age < FRESH and drain.arrived(ctx) >= token:
-            return Done({"token": token})
+        tokens = drain.proven(ctx, FRESH)
+        if tokens is not None:
+            return Done({"tokens": tokens})
         return Partial("the stream's lag is to be measured")
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Start a stopped stream, then measure its lag."""
-        subscription = streams.find_subscription(ctx)
-        if subscription is not None and subscription.ours and not subscription.enabled:
+        if streams.disabled(ctx):
             ctx.note("the stream was stopped; it is started again")
             streams.enable(ctx)
-        if subscription is not None and subscription.ours:
+        if streams.find_subscriptions(ctx):
             ctx.wait_until(
                 lambda: not any(gates.stream_is_live(ctx)),
                 what="the stream's apply worker",

@@ -14,19 +14,18 @@ if TYPE_CHECKING:
 LEFTOVERS = """
 select 'schema ' || nspname as what from pg_catalog.pg_namespace where nspname = %(schema)s
 union all
-select 'publication ' || pubname from pg_catalog.pg_publication where pubname = %(publication)s
+select 'publication ' || pubname from pg_catalog.pg_publication where pubname = any (%(publication)s)
 union all
-select 'subscription ' || subname from pg_catalog.pg_subscription where subname = %(subscription)s
+select 'subscription ' || subname from pg_catalog.pg_subscription where subname = any (%(subscription)s)
 union all
 select 'replication slot ' || slot_name
 from pg_catalog.pg_replication_slots
-where slot_name = %(slot)s
+where slot_name = any (%(slot)s)
 union all
 select 'trigger ' || tgname || ' on ' || tgrelid::pg_catalog.regclass::text
 from pg_catalog.pg_trigger
 where tgname = %(fence)s
 """
-LOOKED_AT = ("schema", "publication", "subscription", "slot", "fence")
 
 
 class ScanLeftovers(Step):
@@ -59,7 +58,13 @@ class ScanLeftovers(Step):
         """Do nothing: a look leaves nothing behind."""
 
     def _left(self, ctx: ReadContext) -> list[str]:
-        names = {key: getattr(ctx.names, key) for key in LOOKED_AT}
+        names = {
+            "schema": ctx.names.schema,
+            "fence": ctx.names.fence,
+            "publication": [s.publication for s in ctx.names.streams],
+            "subscription": [s.subscription for s in ctx.names.streams],
+            "slot": [s.slot for s in ctx.names.streams],
+        }
         return [
             f"{row.what} on the {session.side}"
             for session in (ctx.source, ctx.destination)

@@ -19,6 +19,7 @@ from migrator.pg.dump import SchemaDump, dump_schema
 from migrator.pg.registry import WritableRegistry
 from migrator.step import Absent, Done, Found, Partial, Step
 from migrator.switchover import streams
+from migrator.switchover.division import divide
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
@@ -30,18 +31,17 @@ from pg_catalog.pg_subscription s
 join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid
 join pg_catalog.pg_class c on c.oid = r.srrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where s.subname = %s
+where s.subname = any (%s)
 """
 # As a table is entered that was copied at a position of its own (documentation 52.55): the stream carries
 # what was committed from there on. ``refresh publication`` would have it carry all it has kept.
 SUBSCRIBE = """
 insert into pg_catalog.pg_subscription_rel (srsubid, srrelid, srsubstate, srsublsn)
 select s.oid, c.oid, 's', t.position
-from unnest(%s::text[], %s::text[], %s::pg_lsn[]) as t (schema, name, position)
+from unnest(%s::text[], %s::text[], %s::text[], %s::pg_lsn[]) as t (schema, name, subscription, position)
 join pg_catalog.pg_namespace n on n.nspname = t.schema
 join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name
-cross join pg_catalog.pg_subscription s
-where s.subname = %s
+join pg_catalog.pg_subscription s on s.subname = t.subscription
 """
 ATTACH = "TABLE ATTACH"
 # Whose undo takes away what is made here.
@@ -52,7 +52,8 @@ class TakeInTables(Step):
     """Take in the tables that the source has got since: create, publish, copy and stream them.
 
     Changes: creates the missing tables (with the sequences that they own) on the destination as
-    ``pg_dump`` writes them, adds to our publication those that ``[tables]`` takes in, copies their rows
+    ``pg_dump`` writes them, adds to our publication those that ``[tables]`` takes in (of several to that of
+    the tables they are tied to, or else to the least loaded), copies their rows
     and builds their indexes, and has the stream carry each from its own snapshot on. The steps that
     follow add the rest.
     Recognised by: every table of the source is on the destination, every one that ``[tables]`` takes in
@@ -66,8 +67,7 @@ class TakeInTables(Step):
     def probe(self, ctx: ReadContext) -> Found:
         """Compare the source's tables with the destination's, the publication's and the subscription's."""
         missing, new = [*self._missing(ctx), *self._unattached(ctx)], self._unsubscribed(ctx)
-        subscription = streams.find_subscription(ctx)
-        if not missing and not new and subscription is not None and subscription.enabled:
+        if not missing and not new and not streams.disabled(ctx) and streams.find_subscriptions(ctx):
             return Done({"tables": 0})
         names = {t.label for t in (*missing, *new)}
         return Partial(f"not in: {', '.join(sorted(names)[:10])}" if names else "the stream is disabled")
@@ -103,13 +103,14 @@ class TakeInTables(Step):
                 transfer(ctx, pieces, shapes(ctx.source, new), snapshot, attach=False)
         self._attach(ctx, self._unattached(ctx))
         if new:
+            carried = publication.carried_by(ctx.source, ctx.names)
             ctx.write_destination.execute(
                 SUBSCRIBE,
                 [
                     [t.schema for t in new],
                     [t.name for t in new],
+                    [ctx.names.stream(carried[t.oid]).subscription for t in new],
                     [snapshot.position for _ in new],
-                    ctx.names.subscription,
                 ],
             )
 
@@ -118,7 +119,8 @@ class TakeInTables(Step):
         return [t for t in all_tables(ctx.source) if (t.schema, t.name) not in have]
 
     def _unsubscribed(self, ctx: ReadContext) -> list[Table]:
-        have = {tuple(row) for row in ctx.destination.rows(SUBSCRIBED, [ctx.names.subscription])}
+        subscriptions = [s.subscription for s in ctx.names.streams]
+        have = {tuple(row) for row in ctx.destination.rows(SUBSCRIBED, [subscriptions])}
         wanted = wanted_tables(ctx.source, ctx.config.tables, sizes=True)
         return [t for t in wanted if (t.schema, t.name) not in have]
 
@@ -166,12 +168,18 @@ class TakeInTables(Step):
             )
 
     def _publish(self, ctx: WriteContext, tables: list[Table]) -> None:
-        have = {t.oid for t in published_tables(ctx.source, ctx.names)}
-        add = [sql.SQL("only {}").format(t.identifier) for t in tables if t.oid not in have]
-        if add:
-            with ctx.write_source.bounded(ctx.config.copy.lock_timeout):
-                ctx.write_source.run(
-                    sql.SQL(ADD).format(
-                        name=sql.Identifier(ctx.names.publication), tables=sql.SQL(", ").join(add)
-                    )
-                )
+        carried = publication.carried_by(ctx.source, ctx.names)
+        new = [t for t in tables if t.oid not in carried]
+        sizes = {t.oid: t.bytes for t in (*published_tables(ctx.source, ctx.names), *new)}
+        ties = [] if ctx.config.replication.split_tied else publication.ties(ctx.source)
+        there = publication.published_streams(ctx.source, ctx.names)
+        placed = {oid: number for oid, number in carried.items() if oid in sizes}
+        stream_of = divide(sizes, ties, [s.number for s in there], placed)
+        with ctx.write_source.bounded(ctx.config.copy.lock_timeout), ctx.write_source.transaction():
+            for stream in there:
+                add = [
+                    sql.SQL("only {}").format(t.identifier) for t in new if stream_of[t.oid] == stream.number
+                ]
+                if add:
+                    name = sql.Identifier(stream.publication)
+                    ctx.write_source.run(sql.SQL(ADD).format(name=name, tables=sql.SQL(", ").join(add)))

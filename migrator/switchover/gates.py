@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from migrator.context import ReadContext
 from migrator.pg.catalog import published_tables, wanted_tables
+from migrator.pg.publication import carried_by, published_streams
 from migrator.pg.registry import Registry
 from migrator.pg.storage import Storage, is_rewritten, storage
 from migrator.switchover import fence, streams
@@ -41,26 +43,32 @@ Gate = Callable[[ReadContext], Iterator[str]]
 
 
 def stream_is_live(ctx: ReadContext) -> Iterator[str]:
-    """The subscription is ours, enabled, and its worker runs."""
-    found = streams.find_subscription(ctx)
-    if found is None or not found.ours:
+    """Every stream has its subscription, which is ours, enabled, and has a worker that runs."""
+    found = {s.stream.number: s for s in streams.find_subscriptions(ctx) if s.ours}
+    wanted = published_streams(ctx.source, ctx.names)
+    if not found:
         yield "there is no subscription of ours on the destination"
-    elif not found.enabled:
-        yield "the subscription is disabled" + _apply_errors(ctx, found.oid)
-    elif found.worker is None:
-        yield "the stream's apply worker is not running" + _apply_errors(ctx, found.oid)
+        return
+    for stream in wanted:
+        which = f" ({stream.subscription})" if len(wanted) > 1 else ""
+        subscription = found.get(stream.number)
+        if subscription is None:
+            yield f"there is no subscription of ours on the destination{which}"
+        elif not subscription.enabled:
+            yield f"the subscription is disabled{which}" + _apply_errors(ctx, subscription.oid)
+        elif subscription.worker is None:
+            yield f"the stream's apply worker is not running{which}" + _apply_errors(ctx, subscription.oid)
 
 
 def tables_are_ready(ctx: ReadContext) -> Iterator[str]:
     """Every published table is subscribed and ready."""
-    found = streams.find_subscription(ctx)
-    if found is None:
-        return
-    published = len(published_tables(ctx.source, ctx.names, sizes=False)) + 1
-    if found.unready:
-        yield f"{found.unready} of {found.tables} tables of the subscription are not ready"
-    if found.tables != published:
-        yield f"{published} tables are published and {found.tables} are subscribed"
+    published = Counter(carried_by(ctx.source, ctx.names).values())
+    for found in streams.find_subscriptions(ctx):
+        name, count = found.stream.subscription, published[found.stream.number]
+        if found.unready:
+            yield f"{found.unready} of {found.tables} tables of subscription {name} are not ready"
+        if found.tables != count:
+            yield f"{count} tables are published and {found.tables} are subscribed by {name}"
 
 
 def no_table_is_left_out(ctx: ReadContext) -> Iterator[str]:

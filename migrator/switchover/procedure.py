@@ -110,7 +110,7 @@ def _attempt(ctx: WriteContext, watch: Stopwatch) -> dict[str, Any]:
             fence.switch(session, ctx.names, tables, up=True)
             fence.set_read_only(session, ctx.source_server.database, on=True)
             watch.lap("fence")
-            token = drain.round_trip(ctx, timeout=max(budget - watch.elapsed, 0.1)).token
+            tokens = drain.round_trip(ctx, timeout=max(budget - watch.elapsed, 0.1)).tokens
             watch.lap("drain")
             count = _final_sequences(ctx)
             watch.lap("sequences")
@@ -124,7 +124,7 @@ def _attempt(ctx: WriteContext, watch: Stopwatch) -> dict[str, Any]:
             evidence = {
                 "tables": len(tables),
                 "sequences": count,
-                "token": token,
+                "tokens": tokens,
                 "parts_ms": watch.parts,
             }
             registry.record(EVENT, evidence)

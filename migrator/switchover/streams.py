@@ -1,4 +1,4 @@
-"""The forward stream: what its subscription shows, how to start it, stop it and take it away."""
+"""The forward streams: what their subscriptions show, how to start them, stop them and take them away."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
+    from migrator.pg.names import Stream
 
-# Where the stream stood when its subscription was dropped; the next one begins there.
+# Where a stream stood when its subscription was dropped; the next one begins there.
 POSITION_EVENT = "stream_position"
 # Which origin went with the dropped subscription.
 DROPPED_EVENT = "subscription_dropped"
 
 FIND = """
 select s.oid,
+       s.subname::text as name,
        s.subenabled as enabled,
        pg_catalog.obj_description(s.oid, 'pg_subscription') as mark,
-       s.subslotname::text as slot,
        (select count(*) from pg_catalog.pg_subscription_rel r where r.srsubid = s.oid) as tables,
        (select count(*)
         from pg_catalog.pg_subscription_rel r
@@ -33,13 +34,13 @@ select s.oid,
 from pg_catalog.pg_subscription s
 join pg_catalog.pg_database d on d.oid = s.subdbid
 where d.datname = current_database()
-  and s.subname = %s
+  and s.subname = any (%s)
 """
 ENABLE = "alter subscription {name} enable"
 DISABLE = "alter subscription {name} disable"
 DETACH = "alter subscription {name} set (slot_name = none)"
 DROP = "drop subscription {name}"
-ORIGIN = "select roname from pg_catalog.pg_replication_origin where roname = %s"
+ORIGINS = "select roname from pg_catalog.pg_replication_origin where roname = any (%s) order by 1"
 DROP_ORIGIN = "select pg_catalog.pg_replication_origin_drop(%s)"
 POSITION = "select pg_catalog.pg_replication_origin_progress('pg_' || %s, true)::text"
 APPLY_ERRORS = """
@@ -47,101 +48,146 @@ select (to_jsonb(s) ->> 'apply_error_count')::bigint
 from pg_catalog.pg_stat_subscription_stats s
 where s.subid = %s
 """
-SLOT_READER = "select active_pid from pg_catalog.pg_replication_slots where slot_name = %s"
+READERS = """
+select slot_name::text as slot
+from pg_catalog.pg_replication_slots
+where slot_name = any (%s) and active_pid is not null
+"""
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """Our subscription as the destination shows it."""
+    """One of our subscriptions as the destination shows it."""
 
+    stream: Stream
     oid: int
     enabled: bool
     ours: bool
-    slot: str | None
     tables: int
     unready: int
     worker: int | None
 
+    @property
+    def state(self) -> str:
+        """Return in a word or two what it does."""
+        if not self.enabled:
+            return "disabled"
+        if self.worker is None:
+            return "no worker"
+        return f"{self.unready} not ready" if self.unready else "streaming"
 
-def find_subscription(ctx: ReadContext) -> Subscription | None:
-    """Return the subscription of our name in the destination's database, or None."""
-    row = ctx.destination.row(FIND, [ctx.names.subscription])
-    if row is None:
-        return None
-    return Subscription(
-        oid=row.oid,
-        enabled=row.enabled,
-        ours=row.mark == ctx.names.mark,
-        slot=row.slot,
-        tables=row.tables,
-        unready=row.unready,
-        worker=row.worker,
-    )
+
+def find_subscriptions(ctx: ReadContext) -> list[Subscription]:
+    """Return the subscriptions of our names in the destination's database, by number."""
+    rows = {r.name: r for r in ctx.destination.rows(FIND, [[s.subscription for s in ctx.names.streams]])}
+    return [
+        Subscription(
+            stream=stream,
+            oid=row.oid,
+            enabled=row.enabled,
+            ours=row.mark == ctx.names.mark,
+            tables=row.tables,
+            unready=row.unready,
+            worker=row.worker,
+        )
+        for stream in ctx.names.streams
+        if (row := rows.get(stream.subscription)) is not None
+    ]
+
+
+def unmarked(found: list[Subscription]) -> str:
+    """Name the subscriptions that do not carry our mark, or return nothing."""
+    return ", ".join(s.stream.subscription for s in found if not s.ours)
+
+
+def disabled(ctx: ReadContext) -> list[Subscription]:
+    """Return the subscriptions of ours that do not run because somebody stopped them."""
+    return [s for s in find_subscriptions(ctx) if s.ours and not s.enabled]
 
 
 def apply_errors(ctx: ReadContext, oid: int) -> int | None:
-    """Return how often the stream's worker has failed, or None where the server does not count it."""
+    """Return how often a stream's worker has failed, or None where the server does not count it."""
     if not ctx.destination_server.has(Feature.SUBSCRIPTION_STATS):
         return None
     count: int | None = ctx.destination.value(APPLY_ERRORS, [oid])
     return count
 
 
-def left_origin(ctx: ReadContext) -> str | None:
-    """Return the replication origin of our dropped subscription where it is still there."""
-    record = Registry(ctx.destination, ctx.names).read(DROPPED_EVENT)
-    name: str | None = ctx.destination.value(ORIGIN, [record["origin"]]) if record else None
-    return name
+def left_origins(ctx: ReadContext) -> list[str]:
+    """Return the replication origins of our dropped subscriptions that are still there."""
+    records = Registry(ctx.destination, ctx.names).read_some(_events(ctx, DROPPED_EVENT))
+    if not records:
+        return []
+    return [row.roname for row in ctx.destination.rows(ORIGINS, [[r["origin"] for r in records.values()]])]
 
 
-def drop_left_origin(ctx: WriteContext) -> None:
-    """Drop that origin, and forget about it."""
-    origin = left_origin(ctx)
-    if origin is not None:
+def drop_left_origins(ctx: WriteContext) -> None:
+    """Drop those origins, and forget about them."""
+    for origin in left_origins(ctx):
         ctx.write_destination.execute(DROP_ORIGIN, [origin])
     registry = WritableRegistry(ctx.write_destination, ctx.names)
-    if registry.is_ours():
-        registry.forget(DROPPED_EVENT)
+    for event in registry.read_some(_events(ctx, DROPPED_EVENT)):
+        registry.forget(event)
+
+
+def forget_positions(ctx: WriteContext) -> None:
+    """Forget where dropped streams stood, in the surrounding transaction: the next ones begin anew."""
+    registry = WritableRegistry(ctx.write_destination, ctx.names)
+    for event in registry.read_some(_events(ctx, POSITION_EVENT)):
+        registry.forget(event)
 
 
 def enable(ctx: WriteContext) -> None:
-    """Start the stream."""
-    ctx.write_destination.run(_on(ctx, ENABLE))
+    """Start every stream of ours."""
+    for subscription in find_subscriptions(ctx):
+        if subscription.ours:
+            ctx.write_destination.run(_on(subscription.stream, ENABLE))
 
 
 def disable(ctx: WriteContext) -> None:
-    """Stop the stream and wait until its worker and its walsender are gone."""
-    ctx.write_destination.run(_on(ctx, DISABLE))
+    """Stop every stream of ours and wait until their workers and walsenders are gone."""
+    ours = [s.stream for s in find_subscriptions(ctx) if s.ours]
+    for stream in ours:
+        ctx.write_destination.run(_on(stream, DISABLE))
 
-    def stopped() -> bool:
-        found = find_subscription(ctx)
-        reading = ctx.source.value(SLOT_READER, [ctx.names.slot])
-        return (found is None or found.worker is None) and reading is None
+    def busy() -> list[str]:
+        working = [s.stream.subscription for s in find_subscriptions(ctx) if s.ours and s.worker is not None]
+        return working or [row.slot for row in ctx.source.rows(READERS, [[s.slot for s in ours]])]
 
-    ctx.wait_until(stopped, what="the stream's worker to stop", timeout=60)
+    ctx.wait_until(
+        lambda: not busy(),
+        what="the stream's worker to stop",
+        timeout=60,
+        explain=lambda: ", ".join(busy()),
+    )
 
 
 def drop(ctx: WriteContext) -> None:
-    """Drop our subscription and keep its slot, remembering how far the stream was applied.
+    """Drop our subscriptions and keep their slots, remembering how far each stream was applied.
 
     The slot's own position may lie behind what is applied; the origin's progress is exact. Without
     it the next subscription would apply transactions twice.
     """
-    found = find_subscription(ctx)
-    if found is None or not found.ours:
+    ours = [s for s in find_subscriptions(ctx) if s.ours]
+    if not ours:
         return
     disable(ctx)
     session = ctx.write_destination
     registry = WritableRegistry(session, ctx.names)
     with session.transaction():
-        position = session.value(POSITION, [str(found.oid)])
-        if position is not None and registry.is_ours():
-            registry.record(POSITION_EVENT, {"position": position})
-        if registry.is_ours():
-            registry.record(DROPPED_EVENT, {"origin": f"pg_{found.oid}"})
-        session.run(_on(ctx, DETACH))
-        session.run(_on(ctx, DROP))
+        for found in ours:
+            position = session.value(POSITION, [str(found.oid)])
+            if position is not None and registry.is_ours():
+                registry.record(found.stream.event(POSITION_EVENT), {"position": position})
+            if registry.is_ours():
+                registry.record(found.stream.event(DROPPED_EVENT), {"origin": f"pg_{found.oid}"})
+            session.run(_on(found.stream, DETACH))
+            session.run(_on(found.stream, DROP))
 
 
-def _on(ctx: ReadContext, text: str) -> sql.Composed:
-    return sql.SQL(text).format(name=sql.Identifier(ctx.names.subscription))
+def _events(ctx: ReadContext, name: str) -> list[str]:
+    return [stream.event(name) for stream in ctx.names.streams]
+
+
+def _on(stream: Stream, text: str) -> sql.Composed:
+    return sql.SQL(text).format(name=sql.Identifier(stream.subscription))
