@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -38,10 +39,10 @@ STEPS = [(t.name, step) for t in TRANSITIONS for step in t.steps]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One migration for every twenty kills that ``--kills`` asks for."""
+    """One migration for every twenty kills of ``--kills``, two at least: every other by three streams."""
     if "kills" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("--kills")
-        count = math.ceil(wanted / KILLS_PER_MIGRATION)
+        count = max(math.ceil(wanted / KILLS_PER_MIGRATION), min(wanted, 2))
         each = [wanted // count + (n < wanted % count) for n in range(count)]
         metafunc.parametrize(("number", "kills"), list(enumerate(each)))
 
@@ -141,12 +142,19 @@ def moments(number: int, count: int, dice: random.Random) -> list[str]:
     return chosen
 
 
+def number_of(request: pytest.FixtureRequest) -> int:
+    """Return which of the killed migrations this test is about."""
+    number: int = getattr(request.node, "callspec", SimpleNamespace(params={})).params.get("number", 0)
+    return number
+
+
 @pytest.fixture
 def road(
     project: Callable[..., Project],
     source_database: str,
     destination_database: str,
     tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Road:
     small.load(source_database)
     route = small.Route(tmp_path, source_database, destination_database)
@@ -154,6 +162,7 @@ def road(
         source_database,
         destination_database,
         cutover={"router": "command", "max_pause": f"{MAX_PAUSE:g}s"},
+        replication={"streams": 1 + 2 * (number_of(request) % 2)},
         **route.sections,
     )
     made.run("plan", "--yes")

@@ -61,11 +61,11 @@ def review_on(port: int) -> Callable[[Connection, UUID, Random], None]:
     return transact
 
 
-@pytest.mark.parametrize("state", ["replicating", "seq_synced"])
+@pytest.mark.parametrize(("state", "streams"), [("replicating", 1), ("seq_synced", 3)])
 def test_new_tables_come_in_under_writes(
-    road: Roads, writer: Callable[..., Writer], source_cluster: EmbeddedServer, state: str
+    road: Roads, writer: Callable[..., Writer], source_cluster: EmbeddedServer, state: str, streams: int
 ) -> None:
-    moved = road("", setup=TOUCH)
+    moved = road("", setup=TOUCH, replication={"streams": streams})
     small.load(moved.source)
     moved.plan()
     moved.advance(state)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Severity
+from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,8 @@ where l.name = (
     where name in ('max_active_replication_origins', 'max_replication_slots')
 )
 """
+# How many further workers each stream may take for the large transactions that it applies meanwhile.
+PARALLEL = "select current_setting('max_parallel_apply_workers_per_subscription')::int"
 
 
 def check(ctx: ReadContext) -> Iterator[Finding]:
@@ -55,3 +58,19 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
                     f"{row.setting} leaves {row.free} free, {wanted} {'is' if wanted == 1 else 'are'} needed",
                     f"raise {row.setting}; -- then restart the server",
                 )
+            elif row.setting == "max_logical_replication_workers" and wanted > 1:
+                yield from _scarce(ctx, wanted, row.free)
+
+
+def _scarce(ctx: ReadContext, streams: int, free: int) -> Iterator[Finding]:
+    if not all(s.has(Feature.PARALLEL_STREAM) for s in (ctx.source_server, ctx.destination_server)):
+        return
+    each = ctx.destination.value(PARALLEL)
+    if free < streams * (1 + each):
+        yield Finding(
+            Severity.WARN,
+            "destination",
+            f"max_logical_replication_workers leaves {free} free; {streams} streams, with {each} more each "
+            f"for large transactions, may take {streams * (1 + each)}: one that broke off could find none",
+            "raise max_logical_replication_workers; -- then restart the server",
+        )

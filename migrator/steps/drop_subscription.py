@@ -25,9 +25,9 @@ class DropSubscription(Step):
         """Look for the subscriptions."""
         found = streams.find_subscriptions(ctx)
         if not found:
-            origins = streams.left_origins(ctx)
+            origins = streams.dropped_origins(ctx)
             if origins:
-                return Partial(f"origin {', '.join(origins)} is left")
+                return Partial(f"origin {', '.join(origins)} may be left")
             return Done({"dropped": ctx.names.subscription})
         theirs = streams.unmarked(found)
         return Conflict(f"subscription {theirs} does not carry our mark") if theirs else Absent()

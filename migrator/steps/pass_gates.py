@@ -45,13 +45,12 @@ class PassGates(Step):
         if streams.disabled(ctx):
             ctx.note("the stream was stopped; it is started again")
             streams.enable(ctx)
-        if streams.find_subscriptions(ctx):
-            ctx.wait_until(
-                lambda: not any(gates.stream_is_live(ctx)),
-                what="the stream's apply worker",
-                timeout=15,
-                explain=lambda: "; ".join(gates.stream_is_live(ctx)),
-            )
+        ctx.wait_until(
+            lambda: all(s.worker is not None for s in streams.find_subscriptions(ctx) if s.ours),
+            what="the stream's apply worker",
+            timeout=15,
+            explain=lambda: "; ".join(gates.stream_is_live(ctx)),
+        )
         why = gates.closed(ctx)
         if why:
             raise GateClosed(

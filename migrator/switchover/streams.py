@@ -113,18 +113,16 @@ def apply_errors(ctx: ReadContext, oid: int) -> int | None:
     return count
 
 
-def left_origins(ctx: ReadContext) -> list[str]:
-    """Return the replication origins of our dropped subscriptions that are still there."""
+def dropped_origins(ctx: ReadContext) -> list[str]:
+    """Return the replication origins of our dropped subscriptions, of which nobody has made sure yet."""
     records = Registry(ctx.destination, ctx.names).read_some(_events(ctx, DROPPED_EVENT))
-    if not records:
-        return []
-    return [row.roname for row in ctx.destination.rows(ORIGINS, [[r["origin"] for r in records.values()]])]
+    return sorted(record["origin"] for record in records.values())
 
 
 def drop_left_origins(ctx: WriteContext) -> None:
-    """Drop those origins, and forget about them."""
-    for origin in left_origins(ctx):
-        ctx.write_destination.execute(DROP_ORIGIN, [origin])
+    """Drop those origins that are still there, and forget about them."""
+    for row in ctx.destination.rows(ORIGINS, [dropped_origins(ctx)]):
+        ctx.write_destination.execute(DROP_ORIGIN, [row.roname])
     registry = WritableRegistry(ctx.write_destination, ctx.names)
     for event in registry.read_some(_events(ctx, DROPPED_EVENT)):
         registry.forget(event)
