@@ -36,6 +36,18 @@ def test_the_slot_has_only_characters_that_a_slot_may_have(
     assert SLOT.fullmatch(names.slot)
 
 
+@given(texts, texts, texts, st.integers(1, 2**22))
+def test_all_streams_have_names_of_their_own_that_a_server_takes(
+    migration: str, source: str, destination: str, pid: int
+) -> None:
+    names = Names.of(migration, source, destination)
+    slots = [*(stream.slot for stream in names.streams), names.temporary_slot(pid)]
+    subscriptions = [stream.subscription for stream in names.streams]
+    assert len(set(slots)) == len(names.streams) + 1
+    assert all(SLOT.fullmatch(name) and len(name) <= LIMIT for name in (*slots, *subscriptions))
+    assert names.streams[0].slot == names.slot
+
+
 @given(texts, texts, texts)
 def test_every_run_on_every_host_arrives_at_the_same_names(
     migration: str, source: str, destination: str
