@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--all-faults", action="store_true", help="interrupt steps at every point")
     group.addoption("--destination-major", type=int, default=18, help="… of the destination")
     group.addoption("--packaging", action="store_true", help="install the wheel elsewhere and try it")
+    group.addoption(
+        "--streams", type=int, default=1, help="by how many streams tests/test_step_laws.py migrates"
+    )
     group.addoption("--kills", type=int, default=15, help="how often tests/test_kill.py kills a run")
 
 
