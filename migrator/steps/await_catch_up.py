@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from migrator.errors import TimedOut
 from migrator.pg.registry import Registry
 from migrator.step import Absent, Done, Found, Partial, Step
-from migrator.switchover import drain, streams
+from migrator.switchover import drain, gates, streams
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 FRESH = 60.0
 PATIENCE = 10.0
+# For so many times its patience the worker may fail and start again: a source that is being restarted,
+# or a network that is cut, is among what makes it fail.
+FAILINGS = 6
 
 
 class AwaitCatchUp(Step):
@@ -22,7 +25,8 @@ class AwaitCatchUp(Step):
     Changes: one row of our heartbeat table, on the source.
     Recognised by: the destination shows the source's newest heartbeat, and that one is fresh.
     Locks and cost: none.
-    If it fails: the stream is not live, or slower than the source; ``migrator status`` shows its lag.
+    If it fails: the stream is not live, or its worker fails again and again (the destination's server log
+    says why), or it is slower than the source; ``migrator status`` shows its lag.
     Undo: nothing to undo.
     """
 
@@ -48,6 +52,7 @@ class AwaitCatchUp(Step):
         if subscription is not None and subscription.ours and not subscription.enabled:
             streams.enable(ctx)
         deadline = ctx.now() + ctx.config.replication.catch_up_timeout
+        failings, errors = 0, _errors(ctx)
         while True:
             left = deadline - ctx.now()
             try:
@@ -56,6 +61,10 @@ class AwaitCatchUp(Step):
                 subscription = streams.find_subscription(ctx)
                 if left <= 0 or subscription is None or not subscription.enabled:
                     raise
+                seen, errors = errors, _errors(ctx)
+                failings = failings + 1 if errors > seen else 0
+                if failings >= FAILINGS:
+                    raise _stuck(ctx, errors) from None
                 ctx.note(f"the stream is more than {PATIENCE:g} s behind; still waiting")
                 continue
             if lag <= ctx.config.cutover.max_lag:
@@ -63,3 +72,17 @@ class AwaitCatchUp(Step):
 
     def undo(self, ctx: WriteContext) -> None:
         """Do nothing: a wait leaves nothing behind."""
+
+
+def _errors(ctx: ReadContext) -> int:
+    subscription = streams.find_subscription(ctx)
+    return (streams.apply_errors(ctx, subscription.oid) or 0) if subscription else 0
+
+
+def _stuck(ctx: ReadContext, errors: int) -> TimedOut:
+    why = "; ".join(gates.columns_are_equal(ctx)) or "the destination's server log says why"
+    return TimedOut(
+        f"the stream's worker fails again and again ({errors} errors): {why}",
+        hint="mend what it cannot apply, then migrator advance; or migrator rollback-to schema_copied",
+        errors=errors,
+    )

@@ -56,10 +56,11 @@ from pg_catalog.pg_subscription
 where subname = %s
 """
 
-# Options and the versions that have them: (feature, side that must have it) → option.
+# Options and the versions that have them: (feature, side that must have it) → option. Not
+# disable_on_error: a lost connection is an error to it, so that a restart of the source would stop the
+# stream for good, and the source would keep WAL until somebody came.
 OPTIONS: tuple[tuple[str, Feature, tuple[str, ...]], ...] = (
     ("streaming = on", Feature.STREAM_IN_PROGRESS, ("source", "destination")),
-    ("disable_on_error = true", Feature.DISABLE_ON_ERROR, ("destination",)),
     ("run_as_owner = true", Feature.RUN_AS_OWNER, ("destination",)),
 )
 
