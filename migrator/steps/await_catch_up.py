@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.errors import TimedOut
+from migrator.errors import GateClosed, TimedOut
 from migrator.pg.registry import Registry
 from migrator.step import Absent, Done, Found, Partial, Step
 from migrator.switchover import drain, gates, streams
@@ -25,7 +25,8 @@ class AwaitCatchUp(Step):
     Changes: one row of our heartbeat table, on the source.
     Recognised by: the destination shows the source's newest heartbeat, and that one is fresh.
     Locks and cost: none.
-    If it fails: the stream is not live, or its worker fails again and again (the destination's server log
+    If it fails: tables were changed in a way that the stream does not carry, which are named; or the
+    stream is not live, or its worker fails again and again (the destination's server log
     says why), or it is slower than the source; ``migrator status`` shows its lag.
     Undo: nothing to undo.
     """
@@ -43,11 +44,16 @@ class AwaitCatchUp(Step):
             return Absent()
         token, age = drain.source_token(ctx)
         if found.enabled and token > 0 and drain.arrived(ctx) >= token and age < FRESH:
-            return Done({"token": token})
+            why = gates.tables_have_changed(ctx)
+            return Partial("; ".join(why)) if why else Done({"token": token})
         return Partial("the stream is enabled" if found.enabled else "the stream is disabled")
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Send heartbeats until one arrives within ``[cutover] max_lag``."""
+        """Send heartbeats until one arrives within ``[cutover] max_lag``.
+
+        Raises GateClosed when tables were changed in a way that the stream does not carry.
+        """
+        _require_unchanged(ctx)
         subscription = streams.find_subscription(ctx)
         if subscription is not None and subscription.ours and not subscription.enabled:
             streams.enable(ctx)
@@ -68,6 +74,7 @@ class AwaitCatchUp(Step):
                 ctx.note(f"the stream is more than {PATIENCE:g} s behind; still waiting")
                 continue
             if lag <= ctx.config.cutover.max_lag:
+                _require_unchanged(ctx)
                 return
 
     def undo(self, ctx: WriteContext) -> None:
@@ -79,10 +86,18 @@ def _errors(ctx: ReadContext) -> int:
     return (streams.apply_errors(ctx, subscription.oid) or 0) if subscription else 0
 
 
+def _require_unchanged(ctx: ReadContext) -> None:
+    why = gates.tables_have_changed(ctx)
+    if why:
+        columns = any(gates.columns_are_equal(ctx))
+        again = "migrator rollback-to schema_copied, then migrator advance"
+        raise GateClosed("; ".join(why), hint=gates.CHANGED_HINT if columns else again, gates=why)
+
+
 def _stuck(ctx: ReadContext, errors: int) -> TimedOut:
-    why = "; ".join(gates.columns_are_equal(ctx)) or "the destination's server log says why"
+    why = gates.tables_have_changed(ctx) or ["the destination's server log says why"]
     return TimedOut(
-        f"the stream's worker fails again and again ({errors} errors): {why}",
+        f"the stream's worker fails again and again ({errors} errors): {'; '.join(why)}",
         hint="mend what it cannot apply, then migrator advance; or migrator rollback-to schema_copied",
         errors=errors,
     )
