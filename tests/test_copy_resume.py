@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from migrator.copy import indexes
+from migrator.copy import builder
 from migrator.copy import pieces as pieces_of
 from migrator.copy.relay import Relay
 from migrator.demo.proof import compare, find_missing
@@ -285,7 +285,7 @@ def test_a_commit_that_is_still_under_way_when_it_is_asked_for_counts(
 def test_a_builder_that_is_ended_begins_its_build_again(road: Roads, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = road("schema_copied")
     seen: list[int] = []
-    restore_together = indexes.restore_together
+    restore_together = builder.restore_together
 
     def ended(registry: WritableRegistry, *others: Any, **options: Any) -> None:
         restore_together(registry, *others, **options)
@@ -294,7 +294,7 @@ def test_a_builder_that_is_ended_begins_its_build_again(road: Roads, monkeypatch
             run(moved.destination, f"select pg_terminate_backend({seen[0]})")
             registry.session.value("select 1")
 
-    monkeypatch.setattr(indexes, "restore_together", ended)
+    monkeypatch.setattr(builder, "restore_together", ended)
     moved.advance("replicating")
     assert seen
     assert len({position for _, position in recorded(moved).values()}) == 1
