@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Self
 from migrator import plan
 from migrator.check import run_checks
 from migrator.config import LoadedConfig, load
-from migrator.connections import pin_of, reading, require_pinned, writing
+from migrator.connections import (
+    pin_of,
+    reading,
+    refuse_other_servers,
+    refuse_past_no_return,
+    require_pinned,
+    writing,
+)
+from migrator.endurance import Endurance
 from migrator.errors import (
     MigrationExists,
-    PastNoReturn,
     UnknownMigration,
     WorkflowChanged,
 )
@@ -25,8 +32,6 @@ from migrator.observe import (
     transition_reports,
 )
 from migrator.pg.catalog import wanted_tables
-from migrator.pg.names import Names
-from migrator.pg.registry import Registry
 from migrator.recording import Recorder
 from migrator.report import (
     AdvanceReport,
@@ -44,7 +49,6 @@ from migrator.workflow import State, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from migrator.context import ReadContext, WriteContext
@@ -106,7 +110,7 @@ class App:
                 state=record.state.value,
             )
         with reading(self.config, record, self.emit) as ctx:
-            self._refuse_other_servers(ctx, record)
+            refuse_other_servers(ctx, record)
             findings = run_checks(ctx, "plan")
             if not dry_run:
                 plan.refuse_blocked(findings)
@@ -132,16 +136,19 @@ class App:
         record = self._known()
         ahead = plan.path(record.state, to)
         started = time.monotonic()
-        with self._alone(record, f"advance --to {to}" if to else "advance") as ctx:
+
+        def work(ctx: WriteContext) -> None:
             # Whoever held the lock before us may have moved the state.
-            ahead = plan.path(self._known().state, to or ahead[-1].target)
+            left = plan.path(self._known().state, to or ahead[-1].target)
             runner = Runner(self.journal(), record.id, ctx)
-            for transition in ahead:
+            for transition in left:
                 if not self._half_done_for_good(ctx, transition):
                     findings = run_checks(ctx, transition.name)
                     self.journal().record_findings(record.id, findings)
                     plan.refuse_blocked(findings)
                 runner.advance(transition)
+
+        self._alone(record, f"advance --to {to}" if to else "advance", work)
         return self._advanced(record.state, started)
 
     def preview_rollback(self, to: State) -> PlanReport:
@@ -149,7 +156,7 @@ class App:
         record = self._known()
         behind = plan.path_back(record.state, to)
         with reading(self.config, record, self.emit) as ctx:
-            self._refuse_past_no_return(ctx)
+            refuse_past_no_return(ctx)
             return plan.plan_report(ctx, record.state, [], plan.backward(ctx, behind))
 
     def rollback(self, to: State) -> AdvanceReport:
@@ -160,11 +167,14 @@ class App:
         record = self._known()
         plan.path_back(record.state, to)
         started = time.monotonic()
-        with self._alone(record, f"rollback-to {to}", timeline=False) as ctx:
-            self._refuse_past_no_return(ctx)
+
+        def work(ctx: WriteContext) -> None:
+            refuse_past_no_return(ctx)
             runner = Runner(self.journal(), record.id, ctx)
             for transition in plan.path_back(self._known().state, to):
                 runner.undo(transition, self._known().state)
+
+        self._alone(record, f"rollback-to {to}", work, timeline=False)
         return self._advanced(record.state, started)
 
     def preview_refresh(self) -> PlanReport:
@@ -173,7 +183,7 @@ class App:
         steps = plan.refreshing(record.state)
         with reading(self.config, record, self.emit) as ctx:
             require_pinned(record, ctx)
-            self._refuse_past_no_return(ctx)
+            refuse_past_no_return(ctx)
             return plan.plan_report(ctx, record.state, [], plan.forward(ctx, (steps,)))
 
     def refresh(self) -> AdvanceReport:
@@ -185,10 +195,13 @@ class App:
         record = self._known()
         plan.refreshing(record.state)
         started = time.monotonic()
-        with self._alone(record, "refresh") as ctx:
-            self._refuse_past_no_return(ctx)
+
+        def work(ctx: WriteContext) -> None:
+            refuse_past_no_return(ctx)
             runner = Runner(self.journal(), record.id, ctx)
             runner.run_steps(plan.refreshing(self._known().state))
+
+        self._alone(record, "refresh", work)
         return self._advanced(record.state, started)
 
     def status(self) -> StatusReport:
@@ -225,9 +238,15 @@ class App:
         return record
 
     def _alone(
-        self, record: MigrationRecord, command: str, *, timeline: bool = True
-    ) -> AbstractContextManager[WriteContext]:
-        return writing(
+        self,
+        record: MigrationRecord,
+        command: str,
+        work: Callable[[WriteContext], None],
+        *,
+        timeline: bool = True,
+    ) -> None:
+        connect = partial(
+            writing,
             self.config,
             record,
             self.journal(),
@@ -236,28 +255,11 @@ class App:
             confirm=self.confirm,
             timeline=timeline,
         )
-
-    def _refuse_other_servers(self, ctx: ReadContext, record: MigrationRecord | None) -> None:
-        # What was begun with other databases is to be undone before they are forgotten.
-        if record is None or record.key == ctx.names.key:
-            return
-        if Registry(ctx.source, Names(record.name, record.key)).is_ours():
-            raise MigrationExists(
-                f"refused: migration {self.name!r} was begun between other databases",
-                hint="name those again and migrator rollback-to planned, or give this one another name",
-            )
+        Endurance(self.config.connections.retry_for, self.emit).run(connect, work)
 
     def _half_done_for_good(self, ctx: ReadContext, transition: Transition) -> bool:
         # After the point of no return checks cannot stop anything any more; only forward is safe.
         return transition.no_return_at is not None and cutover_record(ctx) is not None
-
-    def _refuse_past_no_return(self, ctx: ReadContext) -> None:
-        if cutover_record(ctx) is not None:
-            raise PastNoReturn(
-                "refused: the cutover is committed in the databases, and this version cannot take it "
-                "back yet",
-                hint="migrator advance",
-            )
 
     def _write_plan(
         self,

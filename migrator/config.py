@@ -82,6 +82,12 @@ class ServerSection(_Section, frozen=True):
     url: Url
 
 
+class ConnectionsSection(_Section, frozen=True):
+    """How long a command tries to have a server back that it lost, before it ends."""
+
+    retry_for: Duration = Duration(60)
+
+
 class ReplicationSection(_Section, frozen=True):
     """How the servers reach each other (empty means derived from the urls), and by how many streams.
 
@@ -170,6 +176,7 @@ class Config(_Section, frozen=True):
     migration: MigrationSection
     source: ServerSection
     destination: ServerSection
+    connections: ConnectionsSection = ConnectionsSection()
     replication: ReplicationSection = ReplicationSection()
     tables: TablesSection = TablesSection()
     copy: CopySection = CopySection()

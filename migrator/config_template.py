@@ -18,6 +18,11 @@ url = "postgresql://postgres@source.example:5432/shop"
 # The database that will take them. It exists, and is empty.
 url = "postgresql://postgres@destination.example:5432/shop"
 
+[connections]
+# How long a command that has lost a server (a restart, a cut network) tries to have it back before
+# it ends. The same command goes on after that, too.
+retry_for = "1min"
+
 [replication]
 # How the destination server reaches the source server; empty: as source.url says.
 source_conninfo = ""

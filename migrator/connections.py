@@ -6,9 +6,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from migrator.context import ReadContext, WriteContext
-from migrator.errors import LeaseHeld, WrongServer
+from migrator.errors import LeaseHeld, MigrationExists, PastNoReturn, WrongServer
 from migrator.pg.activity import end_orphans, hold_lock
 from migrator.pg.names import Names
+from migrator.pg.registry import Registry
 from migrator.pg.server import Server
 from migrator.pg.session import ReadSession, WriteSession
 from migrator.store.journal import Journal, MigrationRecord, Pin
@@ -61,6 +62,29 @@ def require_pinned(record: MigrationRecord, ctx: ReadContext, *, timeline: bool 
                     now=now,
                     pinned=pinned,
                 )
+
+
+def refuse_other_servers(ctx: ReadContext, record: MigrationRecord | None) -> None:
+    """Raise MigrationExists when the migration was begun between other databases than the context's.
+
+    What was begun there is to be undone before it is forgotten.
+    """
+    if record is None or record.key == ctx.names.key:
+        return
+    if Registry(ctx.source, Names(record.name, record.key)).is_ours():
+        raise MigrationExists(
+            f"refused: migration {record.name!r} was begun between other databases",
+            hint="name those again and migrator rollback-to planned, or give this one another name",
+        )
+
+
+def refuse_past_no_return(ctx: ReadContext) -> None:
+    """Raise PastNoReturn once the cutover is committed in the databases."""
+    if cutover_record(ctx) is not None:
+        raise PastNoReturn(
+            "refused: the cutover is committed in the databases, and this version cannot take it back yet",
+            hint="migrator advance",
+        )
 
 
 @contextmanager

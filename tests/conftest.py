@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.fixtures.project",
     "tests.fixtures.road",
     "tests.fixtures.writer",
+    "tests.fixtures.network",
     "tests.fixtures.stage",
 ]
 
@@ -25,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--all-faults", action="store_true", help="interrupt steps at every point")
     group.addoption("--destination-major", type=int, default=18, help="… of the destination")
     group.addoption("--packaging", action="store_true", help="install the wheel elsewhere and try it")
+    group.addoption("--crashes", action="store_true", help="strike with every fault at every moment")
     group.addoption(
         "--streams", type=int, default=1, help="by how many streams tests/test_step_laws.py migrates"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from migrator.copy import builder
 from migrator.copy import pieces as pieces_of
 from migrator.copy.relay import Relay
 from migrator.demo.proof import compare, find_missing
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from migrator.demo.servers import EmbeddedServer
     from migrator.demo.writer import Writer
+    from migrator.pg.registry import WritableRegistry
 
     Roads = Callable[..., Road]
 
@@ -199,6 +201,7 @@ def test_a_connection_that_keeps_breaking_is_an_error_that_names_it(
 
     with monkeypatch.context() as patch:
         patch.setattr("migrator.copy.transfer.BACK_OFF", (0.01, 0.01))
+        patch.setattr("migrator.endurance.PAUSES", (0.01,))
         patch.setattr(Relay, "copy", copy_broken)
         moved.refuse(ConnectionLost, 5)
     moved.complete()
@@ -232,4 +235,67 @@ def test_the_first_failure_stops_everything_else(road: Roads, monkeypatch: pytes
     left = "select 1 from pg_stat_activity where application_name ~ '^migrator/' and state <> 'idle'"
     small.wait_until(lambda: not moved.on_destination(left), "the other sessions to end")
     moved.on_destination("alter table order_lines drop constraint order_lines_line_check")
+    moved.complete()
+
+
+def test_a_piece_whose_commit_got_no_answer_is_not_copied_again(
+    road: Roads,
+    writer: Callable[..., Writer],
+    source_cluster: EmbeddedServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved, clients = under_writes(road, writer, source_cluster)
+    copy, seen = Relay.copy, []
+
+    async def copy_unanswered(self: Relay, piece: Any, *others: Any) -> Any:
+        await copy(self, piece, *others)
+        seen.append(piece.label)
+        raise ConnectionResetError("Connection reset by peer")
+
+    monkeypatch.setattr(Relay, "copy", copy_unanswered)
+    moved.advance("replicating")
+    assert len(seen) == len(set(seen)) == 7
+    prove(moved, clients)
+
+
+def test_a_commit_that_is_still_under_way_when_it_is_asked_for_counts(
+    road: Roads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = road("schema_copied")
+    copy, recorded_, seen = Relay.copy, Relay.recorded, []
+
+    async def copy_unanswered(self: Relay, piece: Any, *others: Any) -> Any:
+        copied = await copy(self, piece, *others)
+        if not seen:
+            seen.append(piece.label)
+            raise ConnectionResetError("Connection reset by peer")
+        return copied
+
+    async def recorded_late(self: Relay, *arguments: Any) -> Any:
+        seen.append("asked")
+        return None if len(seen) == 2 else await recorded_(self, *arguments)
+
+    monkeypatch.setattr(Relay, "copy", copy_unanswered)
+    monkeypatch.setattr(Relay, "recorded", recorded_late)
+    moved.advance("replicating")
+    assert seen[1:] == ["asked", "asked"]
+    moved.complete()
+
+
+def test_a_builder_that_is_ended_begins_its_build_again(road: Roads, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = road("schema_copied")
+    seen: list[int] = []
+    restore_together = builder.restore_together
+
+    def ended(registry: WritableRegistry, *others: Any, **options: Any) -> None:
+        restore_together(registry, *others, **options)
+        if not seen:
+            seen.append(registry.session.pid)
+            run(moved.destination, f"select pg_terminate_backend({seen[0]})")
+            registry.session.value("select 1")
+
+    monkeypatch.setattr(builder, "restore_together", ended)
+    moved.advance("replicating")
+    assert seen
+    assert len({position for _, position in recorded(moved).values()}) == 1
     moved.complete()

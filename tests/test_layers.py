@@ -32,13 +32,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
     "cli": WORDS | {"app", "render", "demo", "step", "check", "config_template", "pg"},
-    "app": CONTRACTS | {"runner", "connections", "observe", "plan", "recording", "check", "step"}
+    "app": CONTRACTS | {"runner", "connections", "endurance", "observe", "plan", "recording", "check", "step"}
     | {"store", "pg", "switchover"},
     "plan": CONTRACTS | {"observe", "check", "step", "pg"},
     "observe": CONTRACTS | {"connections", "store", "pg", "copy", "switchover"},
     "runner": CONTRACTS | {"step", "store"},
     "recording": WORDS | {"store"},
     "connections": CONTRACTS | {"pg", "store", "switchover"},
+    "endurance": CONTRACTS,
     "check": CONTRACTS | {"checks"},
     "step": CONTRACTS,
     "context": CONTRACTS | {"pg"},

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from migrator.copy.relay import relay_failure
 from migrator.copy.scheduler import Pool, Scheduler, Task
+from migrator.errors import ConnectionLost, Unreachable
+from migrator.pg.activity import end_session
 from migrator.pg.registry import WritableRegistry
+from migrator.pg.restore import restore_together, restored_keys
 from migrator.pg.session import WriteSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from migrator.context import WriteContext
+    from migrator.pg.dump import Entry
 
 # What the builds may use together is a quarter of the shared buffers, by rule of thumb a sixteenth of the
 # memory; never less for one than the server would give it anyway.
@@ -38,16 +42,77 @@ POOL = "build"
 PARALLEL = "select pg_catalog.set_config('max_parallel_maintenance_workers', %s, false)"
 
 
+# A session that breaks is opened anew after so many seconds each.
+BACK_OFF = (0.2, 1.0, 5.0)
+
+
 class Builder:
     """A session on the destination and the thread that waits for it."""
 
-    def __init__(self, registry: WritableRegistry, thread: ThreadPoolExecutor) -> None:
-        self.registry = registry
-        self.session = registry.session
+    def __init__(self, ctx: WriteContext, thread: ThreadPoolExecutor) -> None:
+        self._again = False
+        self._ctx = ctx
         self._thread = thread
+        self.session = self._open()
+        self._pid = self.session.pid
+
+    def restore(
+        self,
+        step: str,
+        preamble: str,
+        entries: Sequence[Entry],
+        rewrite: Callable[[Entry], str] = lambda entry: entry.sql,
+    ) -> None:
+        """Run entries in one transaction with their records, but for what a lost session has committed.
+
+        Raises StatementFailed naming the entry.
+        """
+        registry = WritableRegistry(self.session, self._ctx.names)
+        have = restored_keys(registry) if self._again else set()
+        left = [e for e in entries if e.key not in have]
+        if left:
+            restore_together(registry, step, preamble, left, sleep=self._ctx.sleep, rewrite=rewrite)
+
+    def close(self) -> None:
+        """End the session."""
+        self.session.close()
 
     async def do(self, work: Callable[[], Any]) -> None:
-        """Do blocking ``work``; when we are cancelled, the server stops it and we see it end."""
+        """Do blocking ``work``; when we are cancelled, the server stops it and we see it end.
+
+        After a lost connection it is done once more, when the lost session has ended on the server; so it is
+        to ask for ``session`` when it begins.
+        """
+        for pause in (*BACK_OFF, None):
+            try:
+                if not self.session.is_open:
+                    await self._wait_for(self._open_again)
+                await self._wait_for(work)
+            except (ConnectionLost, Unreachable) as error:
+                if pause is None:
+                    raise
+                self._ctx.note(f"{error.message}; what it did is begun again")
+                self.session.close()
+                self._again = True
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    def _open(self) -> WriteSession:
+        session = WriteSession.open(
+            self._ctx.destination_server.conninfo,
+            side="destination",
+            application=self._ctx.names.application,
+        )
+        session.execute(MEMORY, [self._ctx.config.copy.index_jobs])
+        return session
+
+    def _open_again(self) -> None:
+        session = self._open()
+        end_session(session, self._ctx.names, self._pid)
+        self.session, self._pid = session, session.pid
+
+    async def _wait_for(self, work: Callable[[], Any]) -> None:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             await asyncio.shield(future)
@@ -61,13 +126,8 @@ class Builder:
 @asynccontextmanager
 async def builder(ctx: WriteContext) -> AsyncIterator[Builder]:
     """Open a builder, one of ``[copy] index_jobs`` that share the memory for builds."""
-    server = ctx.destination_server
-    with (
-        ThreadPoolExecutor(1) as thread,
-        WriteSession.open(server.conninfo, side="destination", application=ctx.names.application) as session,
-    ):
-        session.execute(MEMORY, [ctx.config.copy.index_jobs])
-        yield Builder(WritableRegistry(session, ctx.names), thread)
+    with ThreadPoolExecutor(1) as thread, closing(Builder(ctx, thread)) as worker:
+        yield worker
 
 
 def builders(ctx: WriteContext) -> Pool:

@@ -17,7 +17,6 @@ from migrator.copy.builder import POOL, Builder, builder
 from migrator.copy.scheduler import Name, Pool, Ready, Task
 from migrator.errors import StatementFailed
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
-from migrator.pg.restore import restore_together
 from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
@@ -126,21 +125,11 @@ def tasks(
 
     async def add(key: ForeignKey, entry: Entry, worker: Builder) -> None:
         rewrite = _unchanged if whole(key) else _not_valid
-        await worker.do(
-            partial(
-                restore_together,
-                worker.registry,
-                STEP,
-                dump.preamble,
-                [entry],
-                sleep=ctx.sleep,
-                rewrite=rewrite,
-            )
-        )
+        await worker.do(partial(worker.restore, STEP, dump.preamble, [entry], rewrite))
 
     async def validate(key: ForeignKey, worker: Builder) -> None:
         try:
-            await worker.do(partial(_validate, ctx, key, worker.session))
+            await worker.do(lambda: _validate(ctx, key, worker.session))
         except StatementFailed as error:
             if not leave_violated or error.sqlstate != VIOLATED:
                 raise

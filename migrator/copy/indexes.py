@@ -16,7 +16,6 @@ from migrator.copy import post_data
 from migrator.copy.builder import POOL, Builder, build_all, builders, lend_workers
 from migrator.copy.scheduler import Name, Ready, Scheduler, Task
 from migrator.pg.dump import Entry, Part, SchemaDump
-from migrator.pg.restore import restore_together
 from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def tasks(
     def restore(these: list[Entry], worker: Builder) -> None:
         if parallel:
             lend_workers(worker.session, scheduler.spare(POOL))
-        restore_together(worker.registry, STEP, dump.preamble, these, sleep=ctx.sleep)
+        worker.restore(STEP, dump.preamble, these)
 
     async def run(these: list[Entry], worker: Builder) -> None:
         await worker.do(partial(restore, these, worker))

@@ -33,16 +33,22 @@ RECORD = """
 insert into {schema}.copied (relation, piece, pieces, position, filenode, definition, rows, bytes)
 values ({relation}::regclass, {piece}, {pieces}, {position}, {filenode}, {definition}, {rows}, {bytes})
 """
+RECORDED = """
+select rows, bytes
+from {schema}.copied
+where relation = {relation}::regclass
+  and piece = {piece}
+  and position = {position}
+"""
 # Resolved through the same libpq rules as the session, so that a service or a passfile works here.
 SSL_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl")
-
-
 # A server that could not send for so long, during a pause, would give the connection up.
 STAY = {"tcp_user_timeout": "0"}
 PROBES = {
     "TCP_KEEPIDLE": "keepalives_idle",
     "TCP_KEEPINTVL": "keepalives_interval",
     "TCP_KEEPCNT": "keepalives_count",
+    "TCP_USER_TIMEOUT": "tcp_user_timeout",
 }
 
 
@@ -151,6 +157,19 @@ class Relay:
         await self.source.execute("commit")
         return Copied(rows, total, time.monotonic() - started)
 
+    async def recorded(self, piece: Piece, origin: Origin) -> Copied | None:
+        """Return what is recorded of a piece from this snapshot, or None while it is not in."""
+        row = await self.destination.fetchrow(
+            _text(
+                RECORDED,
+                schema=sql.Identifier(self.names.schema),
+                relation=sql.Literal(piece.table.identifier.as_string()),
+                piece=sql.Literal(piece.number),
+                position=sql.Literal(origin.position),
+            )
+        )
+        return None if row is None else Copied(row["rows"], row["bytes"], 0.0)
+
     async def _see(self, origin: Origin) -> None:
         try:
             await self.source.execute(_text(SNAPSHOT, snapshot=sql.Literal(origin.identifier)))
@@ -187,7 +206,7 @@ async def _connect(session: ReadSession, names: Names, *, read_only: bool) -> An
 
 
 def _keep_alive(connection: Any) -> None:
-    """Probe the peer as libpq does, through a pause of hours; asyncpg leaves it out."""
+    """Notice a peer that has vanished as libpq does, through a pause of hours; asyncpg leaves it out."""
     peer = connection._transport.get_extra_info("socket")
     if peer.family not in (socket.AF_INET, socket.AF_INET6):
         return

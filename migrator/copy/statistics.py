@@ -90,7 +90,7 @@ class Statistics:
         """
 
         async def run(these: list[Analyzed], worker: Builder) -> None:
-            await worker.do(partial(_analyze, ctx, these, worker.session))
+            await worker.do(lambda: _analyze(ctx, these, worker.session))
             self.done += [t.oid for t in these]
             if len(self.done) - self._recorded >= OFTEN:
                 self.record(ctx)

@@ -13,7 +13,7 @@ from migrator.copy.relay import Copied, Relay, relay_failure
 from migrator.copy.scheduler import Pool, Ready, Scheduler, Task
 from migrator.copy.statistics import Statistics, during_copy
 from migrator.copy.throttle import Throttle, heeding_signals
-from migrator.errors import ConnectionLost, SnapshotLost
+from migrator.errors import ConnectionLost, SnapshotLost, StatementFailed
 from migrator.events import TableProgressed
 from migrator.pg.dump import Part
 
@@ -31,6 +31,7 @@ TELL_EVERY = 0.2
 WATCH_EVERY = 2.0
 # A connection that breaks is made anew, while the snapshot is still held, after so many seconds each.
 BACK_OFF = (0.2, 1.0, 5.0)
+RECORDED_ALREADY = "23505"
 
 
 def transfer(
@@ -133,25 +134,27 @@ class Line:
     async def copy(self, piece: Piece, shape: Shape, snapshot: Snapshot, meter: Meter) -> Copied:
         """Copy a piece; after a lost connection from its beginning, with growing pauses.
 
-        Raises ConnectionLost when it does not go on, SnapshotLost when the snapshot is gone.
+        A commit whose answer was lost is asked for first: what is in is not copied again. Raises
+        ConnectionLost when it does not go on, SnapshotLost when the snapshot is gone.
         """
+        again = False
         for pause in (*BACK_OFF, None):
             try:
                 if self._relay is None:
                     self._relay = await Relay.open(
                         self._ctx.write_source, self._ctx.write_destination, self._ctx.names, self._throttle
                     )
-                return await self._relay.copy(piece, shape, snapshot, partial(meter.sent, piece))
+                found = await self._relay.recorded(piece, snapshot) if again else None
+                return found or await self._relay.copy(piece, shape, snapshot, partial(meter.sent, piece))
             except Exception as error:
                 failure = relay_failure(error)
                 await self.close()
                 # Without the run's own sessions there is nothing to go on with.
                 alone = not (self._ctx.write_source.is_open and self._ctx.write_destination.is_open)
-                if not isinstance(failure, ConnectionLost) or isinstance(failure, SnapshotLost):
+                if not _may_go_on(failure, again) or pause is None or alone:
                     raise
-                if pause is None or alone:
-                    raise
-                self._ctx.note(f"{piece.label}: {failure.message}; it is copied again")
+                again = True
+                self._ctx.note(f"{piece.label}: {failure}; it is copied again")
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable: the loop returns or raises")
 
@@ -160,6 +163,13 @@ class Line:
         if self._relay is not None:
             await self._relay.close()
             self._relay = None
+
+
+def _may_go_on(failure: BaseException, again: bool) -> bool:
+    # A server that was still busy with the first commit lets the second one find its record.
+    if again and isinstance(failure, StatementFailed) and failure.sqlstate == RECORDED_ALREADY:
+        return True
+    return isinstance(failure, ConnectionLost) and not isinstance(failure, SnapshotLost)
 
 
 class Meter:

@@ -38,6 +38,14 @@ where a.application_name = %s
   and a.pid <> all (%s)
 """
 
+OURS = """
+select pg_catalog.pg_terminate_backend(a.pid)
+from pg_catalog.pg_stat_activity a
+where a.pid = %s
+  and a.application_name = %s
+  and a.datname = current_database()
+"""
+
 HOLDERS = """
 select distinct a.pid, a.usename as role, a.application_name as application, a.state,
        extract(epoch from clock_timestamp() - a.xact_start)::int as age,
@@ -111,6 +119,21 @@ def end_orphans(session: WriteSession, names: Names, ours: list[int], timeout: f
             )
         time.sleep(0.05)
     return len(ended)
+
+
+def end_session(session: WriteSession, names: Names, pid: int, timeout: float = 30) -> None:
+    """End a session of ours whose connection broke, and wait until the server has seen it.
+
+    ``timeout`` is seconds. Raises TimedOut.
+    """
+    deadline = time.monotonic() + timeout
+    while session.rows(OURS, [pid, names.application]):
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"a session whose connection broke does not end on the {session.side}: pid {pid}",
+                hint="look at it in pg_stat_activity, then run the same command again",
+            )
+        time.sleep(0.05)
 
 
 def name_writers(session: ReadSession) -> str:

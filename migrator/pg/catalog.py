@@ -163,6 +163,21 @@ def _quoted(part: str) -> str:
     return part if plain and not part[0].isdigit() else '"' + part.replace('"', '""') + '"'
 
 
+# Indexes of tables; those of materialized views come with the views.
+INDEXES = f"""
+select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(x.relname) as name
+from pg_catalog.pg_index i
+join pg_catalog.pg_class x on x.oid = i.indexrelid
+join pg_catalog.pg_class c on c.oid = i.indrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p')
+  and c.relpersistence <> 't'
+  and i.indisvalid
+  and {USER_SCHEMA}
+  and {NOT_OF_EXTENSION}
+"""
+
+
 @dataclass(frozen=True)
 class Table:
     """One table. ``identity`` is what UPDATE and DELETE are replicated by, or None when unusable."""
@@ -275,3 +290,8 @@ def indexes_of_views(session: ReadSession) -> set[int]:
 def unidentified(tables: list[Table]) -> list[Table]:
     """Return the tables whose UPDATE and DELETE would fail once they are published."""
     return [t for t in tables if t.identity in (None, "nothing")]
+
+
+def index_names(session: ReadSession) -> set[str]:
+    """Return the valid indexes of all user tables, as schema and name."""
+    return {row.name for row in session.rows(INDEXES)}

@@ -43,11 +43,16 @@ PINNED: dict[str, str] = {
     "lc_monetary": "C",
     "xmloption": "content",
     "standard_conforming_strings": "on",
+    # The server notices in the same time as we do (see KEEPALIVE), and gives our locks free.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
 }
 PINNED_SINCE: dict[Feature, tuple[str, str]] = {
     Feature.IDLE_SESSION_TIMEOUT: ("idle_session_timeout", "0"),
     Feature.TRANSACTION_TIMEOUT: ("transaction_timeout", "0"),
     Feature.CLIENT_CONNECTION_CHECK: ("client_connection_check_interval", "2s"),
+    Feature.TCP_USER_TIMEOUT: ("tcp_user_timeout", "30s"),
 }
 # Our own statements set off nobody's triggers: event triggers above all, on our DDL.
 PINNED_BY_SUPERUSER: dict[Feature, tuple[str, str]] = {

@@ -18,17 +18,15 @@ HINTS: dict[str, str] = {
     "55006": "the object is in use; wait for its user to finish, then run the same command again",
     "55P03": "a lock was not to be had; run the same command again",
 }
-GONE = ("57P01", "57P02", "57P03", "57P05")
+# The server ended the session, or does not take one now; class 08 is the connection itself.
+GONE = ("08", "57P01", "57P02", "57P03", "57P05")
 
 
 def is_connection_loss(error: psycopg.Error) -> bool:
     """Return whether the error means that the connection, not the statement, is at fault."""
     state = error.sqlstate or ""
-    return (
-        state.startswith("08")
-        or state in GONE
-        or (isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state)
-    )
+    broken = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state
+    return broken or state.startswith(GONE)
 
 
 def translate(error: psycopg.Error, side: str) -> MigratorError:
@@ -43,10 +41,10 @@ def translate(error: psycopg.Error, side: str) -> MigratorError:
 
 
 def translated(side: str, sqlstate: str, text: str, detail: str = "") -> MigratorError:
-    """Return our error for what a server said; an empty ``sqlstate`` is a lost connection."""
+    """Return our error for what a server said; without an ``sqlstate`` the connection broke by itself."""
     text = redact(text)
     message = f"{side}: {text}" + (f" ({redact(detail)})" if detail else "")
-    if not sqlstate:
+    if not sqlstate or sqlstate.startswith(GONE):
         return ConnectionLost(f"{side}: the connection was lost: {text}", hint="migrator advance", side=side)
     if sqlstate == "57014":
         return TimedOut(message, hint="migrator advance", side=side, sqlstate=sqlstate)

@@ -14,7 +14,6 @@ class Feature(Enum):
     ANALYZE_SEVERAL = auto()
     CLIENT_CONNECTION_CHECK = auto()
     COVERING_INDEXES = auto()
-    DISABLE_ON_ERROR = auto()
     EVENT_TRIGGERS_SETTING = auto()
     GENERATED_COLUMNS = auto()
     IDLE_SESSION_TIMEOUT = auto()
@@ -46,7 +45,6 @@ SINCE: dict[Feature, int] = {
     Feature.IDLE_SESSION_TIMEOUT: 140000,
     Feature.STREAM_IN_PROGRESS: 140000,
     Feature.TID_RANGE_SCAN: 140000,
-    Feature.DISABLE_ON_ERROR: 150000,
     Feature.SUBSCRIPTION_STATS: 150000,
     Feature.PARALLEL_STREAM: 160000,
     Feature.RUN_AS_OWNER: 160000,

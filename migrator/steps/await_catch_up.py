@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.errors import TimedOut
+from migrator.errors import GateClosed, TimedOut
 from migrator.pg.registry import Registry
 from migrator.step import Absent, Done, Found, Partial, Step
-from migrator.switchover import drain, streams
+from migrator.switchover import drain, gates, streams
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 FRESH = 60.0
 PATIENCE = 10.0
+# For so many times its patience the worker may fail and start again: a source that is being restarted,
+# or a network that is cut, is among what makes it fail.
+FAILINGS = 6
 
 
 class AwaitCatchUp(Step):
@@ -22,7 +25,9 @@ class AwaitCatchUp(Step):
     Changes: one row of our heartbeat table, on the source.
     Recognised by: the destination shows the source's newest heartbeat, and that one is fresh.
     Locks and cost: none.
-    If it fails: the stream is not live, or slower than the source; ``migrator status`` shows its lag.
+    If it fails: tables were changed in a way that the stream does not carry, which are named; or the
+    stream is not live, or its worker fails again and again (the destination's server log
+    says why), or it is slower than the source; ``migrator status`` shows its lag.
     Undo: nothing to undo.
     """
 
@@ -39,13 +44,21 @@ class AwaitCatchUp(Step):
         if streams.disabled(ctx):
             return Partial("the stream is disabled")
         tokens = drain.proven(ctx, FRESH)
-        return Partial("the stream is enabled") if tokens is None else Done({"tokens": tokens})
+        if tokens is None:
+            return Partial("the stream is enabled")
+        why = gates.tables_have_changed(ctx)
+        return Partial("; ".join(why)) if why else Done({"tokens": tokens})
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Send heartbeats until one arrives within ``[cutover] max_lag``."""
+        """Send heartbeats until one arrives within ``[cutover] max_lag``.
+
+        Raises GateClosed when tables were changed in a way that the stream does not carry.
+        """
+        _require_unchanged(ctx)
         if streams.disabled(ctx):
             streams.enable(ctx)
         deadline = ctx.now() + ctx.config.replication.catch_up_timeout
+        failings, errors = 0, _errors(ctx)
         while True:
             left = deadline - ctx.now()
             try:
@@ -53,11 +66,37 @@ class AwaitCatchUp(Step):
             except TimedOut as error:
                 if left <= 0 or streams.disabled(ctx) or not streams.find_subscriptions(ctx):
                     raise
+                seen, errors = errors, _errors(ctx)
+                failings = failings + 1 if errors > seen else 0
+                if failings >= FAILINGS:
+                    raise _stuck(ctx, errors) from None
                 late = ", ".join(error.fields.get("streams", ["the stream"]))
                 ctx.note(f"more than {PATIENCE:g} s behind: {late}; still waiting")
                 continue
             if lag <= ctx.config.cutover.max_lag:
+                _require_unchanged(ctx)
                 return
 
     def undo(self, ctx: WriteContext) -> None:
         """Do nothing: a wait leaves nothing behind."""
+
+
+def _errors(ctx: ReadContext) -> int:
+    return sum(streams.apply_errors(ctx, s.oid) or 0 for s in streams.find_subscriptions(ctx))
+
+
+def _require_unchanged(ctx: ReadContext) -> None:
+    why = gates.tables_have_changed(ctx)
+    if why:
+        columns = any(gates.columns_are_equal(ctx))
+        again = "migrator rollback-to schema_copied, then migrator advance"
+        raise GateClosed("; ".join(why), hint=gates.CHANGED_HINT if columns else again, gates=why)
+
+
+def _stuck(ctx: ReadContext, errors: int) -> TimedOut:
+    why = gates.tables_have_changed(ctx) or ["the destination's server log says why"]
+    return TimedOut(
+        f"the stream's worker fails again and again ({errors} errors): {'; '.join(why)}",
+        hint="mend what it cannot apply, then migrator advance; or migrator rollback-to schema_copied",
+        errors=errors,
+    )

@@ -7,27 +7,13 @@ from typing import TYPE_CHECKING
 from migrator.copy import foreign_keys
 from migrator.copy.indexes import build
 from migrator.errors import VerifyFailed
-from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA
+from migrator.pg.catalog import index_names
 from migrator.pg.made import drop_made
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Done, Evidence, Found, Partial, Step
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
-
-# Indexes of tables; those of materialized views come with the views.
-INDEXES = f"""
-select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(x.relname) as name
-from pg_catalog.pg_index i
-join pg_catalog.pg_class x on x.oid = i.indexrelid
-join pg_catalog.pg_class c on c.oid = i.indrelid
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p')
-  and c.relpersistence <> 't'
-  and i.indisvalid
-  and {USER_SCHEMA}
-  and {NOT_OF_EXTENSION}
-"""
 
 
 class BuildIndexes(Step):
@@ -45,8 +31,7 @@ class BuildIndexes(Step):
 
     def probe(self, ctx: ReadContext) -> Found:
         """Compare the names of the indexes on both sides."""
-        wanted = {row.name for row in ctx.source.rows(INDEXES)}
-        have = {row.name for row in ctx.destination.rows(INDEXES)}
+        wanted, have = index_names(ctx.source), index_names(ctx.destination)
         if wanted <= have:
             built = Registry(ctx.destination, ctx.names).rows(
                 "select 1 from {schema}.restored where step = %s limit 1", [self.name]
@@ -60,7 +45,7 @@ class BuildIndexes(Step):
 
     def verify(self, ctx: ReadContext) -> Evidence:
         """Count again, and name what is missing."""
-        missing = {r.name for r in ctx.source.rows(INDEXES)} - {r.name for r in ctx.destination.rows(INDEXES)}
+        missing = index_names(ctx.source) - index_names(ctx.destination)
         if missing:
             raise VerifyFailed(
                 f"indexes of the source are not on the destination: {', '.join(sorted(missing)[:10])}",

@@ -16,7 +16,7 @@ from migrator.pg.catalog import Table, published_tables
 from migrator.pg.made import drop_made
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Conflict, Done, Found, Partial, Step
-from migrator.switchover import streams
+from migrator.switchover import gates, streams
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
@@ -103,6 +103,9 @@ class CopyTables(Step):
     def _copy(self, ctx: WriteContext, found: Absent | Partial) -> None:
         tables = published_tables(ctx.source, ctx.names)
         self._refuse_others(ctx, tables)
+        changed = list(gates.columns_are_equal(ctx))
+        if changed:
+            raise StepFailed("; ".join(changed), hint=gates.CHANGED_HINT)
         if isinstance(found, Partial) and streams.find_subscriptions(ctx):
             raise StepFailed(
                 f"the copy cannot be repaired under a live subscription: {found.what}",

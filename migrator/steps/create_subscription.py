@@ -60,10 +60,11 @@ where subname = %s
 # Options, their values, and what must have the feature that they need; the last that is to be had counts.
 # A transaction that is streamed while it goes on is kept in a file until its commit, or applied at once by
 # a worker of its own, whose commit waits its turn (documentation 29.8.2; a free worker there provided).
+# Not disable_on_error: a lost connection is an error to it, so that a restart of the source would stop the
+# stream for good, and the source would keep WAL until somebody came.
 OPTIONS: tuple[tuple[str, str, Feature, tuple[str, ...]], ...] = (
     ("streaming", "on", Feature.STREAM_IN_PROGRESS, ("source", "destination")),
     ("streaming", "parallel", Feature.PARALLEL_STREAM, ("source", "destination")),
-    ("disable_on_error", "true", Feature.DISABLE_ON_ERROR, ("destination",)),
     ("run_as_owner", "true", Feature.RUN_AS_OWNER, ("destination",)),
 )
 

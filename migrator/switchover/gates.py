@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from migrator.context import ReadContext
-from migrator.pg.catalog import published_tables, wanted_tables
+from migrator.pg.catalog import index_names, published_tables, wanted_tables
 from migrator.pg.publication import carried_by, published_streams
 from migrator.pg.registry import Registry
 from migrator.pg.storage import Storage, is_rewritten, storage
@@ -40,6 +40,11 @@ order by 1
 """
 
 Gate = Callable[[ReadContext], Iterator[str]]
+
+CHANGED_HINT = (
+    "make the same change on the destination, then migrator advance; or migrator rollback-to planned, and "
+    "hold back schema changes"
+)
 
 
 def stream_is_live(ctx: ReadContext) -> Iterator[str]:
@@ -126,6 +131,16 @@ def no_table_is_rewritten(ctx: ReadContext) -> Iterator[str]:
         )
 
 
+def no_index_is_missing(ctx: ReadContext) -> Iterator[str]:
+    """Every valid index of a table of the source has its namesake on the destination."""
+    missing = sorted(index_names(ctx.source) - index_names(ctx.destination))
+    if missing:
+        yield (
+            f"indexes of the source are not on the destination (made after the copy?): "
+            f"{', '.join(missing[:10])}; migrator refresh builds them"
+        )
+
+
 def nothing_feeds_the_source(ctx: ReadContext) -> Iterator[str]:
     """No subscription brings changes into the source: its apply worker passes the fence."""
     for row in ctx.source.rows(FEEDING):
@@ -138,6 +153,7 @@ GATES: tuple[Gate, ...] = (
     no_table_is_left_out,
     columns_are_equal,
     no_table_is_rewritten,
+    no_index_is_missing,
     nothing_is_prepared,
     nothing_feeds_the_source,
     destination_is_closed,
@@ -155,6 +171,11 @@ UNDER_THE_FENCE: tuple[Gate, ...] = (
 def closed(ctx: ReadContext) -> list[str]:
     """Return why the gates are closed; an empty list when all are open."""
     return [why for gate in GATES for why in gate(ctx)]
+
+
+def tables_have_changed(ctx: ReadContext) -> list[str]:
+    """Return in what way published tables were changed that no stream carries."""
+    return [why for gate in (columns_are_equal, no_table_is_rewritten) for why in gate(ctx)]
 
 
 def _apply_errors(ctx: ReadContext, oid: int) -> str:
