@@ -108,8 +108,8 @@ class TablesSection(_Section, frozen=True):
 
     include: Patterns = ("*.*",)
     exclude: tuple[Pattern, ...] = ()
-    unlogged: Literal["refuse", "skip"] = "refuse"
-    large_objects: Literal["refuse", "ignore"] = "refuse"
+    unlogged: Literal["refuse", "copy", "skip"] = "refuse"
+    large_objects: Literal["refuse", "copy", "ignore"] = "refuse"
 
 
 class CopySection(_Section, frozen=True):

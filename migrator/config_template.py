@@ -43,9 +43,11 @@ split_tied = false
 include = ["*.*"]
 # Which of these do not.
 exclude = []
-# Unlogged tables cannot be replicated: "refuse" stops the plan, "skip" leaves their rows behind.
+# The stream carries no unlogged table: "refuse" stops the plan; "copy" copies their rows, and once more
+# while writes are held back in the cutover; "skip" leaves their rows behind.
 unlogged = "refuse"
-# Large objects cannot be replicated: "refuse" stops the plan, "ignore" leaves them behind.
+# Nor large objects: "refuse" stops the plan; "copy" copies them, and in the cutover those that have
+# changed since; "ignore" leaves them behind.
 large_objects = "refuse"
 
 [copy]

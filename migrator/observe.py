@@ -12,8 +12,11 @@ from migrator.copy.snapshot import find_slots
 from migrator.errors import Unreachable
 from migrator.events import ignore
 from migrator.pg import publication
-from migrator.pg.catalog import unpublished_tables
+from migrator.pg.catalog import unlogged_tables, unpublished_tables
 from migrator.pg.index_builds import index_builds
+from migrator.pg.large_objects import amount
+from migrator.pg.registry import Registry
+from migrator.pg.second_copy import objects_pause, tables_pause
 from migrator.pg.session import shown
 from migrator.report import (
     IndexProgress,
@@ -173,6 +176,20 @@ def warnings(ctx: ReadContext, record: MigrationRecord) -> list[str]:
     return found
 
 
+def second_copy_seconds(ctx: ReadContext) -> float | None:
+    """Estimate what the second copy adds to the cutover's pause; None where nothing is to be copied."""
+    if cutover_record(ctx) is not None:
+        return None
+    tables = ctx.config.tables
+    seconds = []
+    if tables.unlogged == "copy":
+        unlogged = unlogged_tables(ctx.source, tables, sizes=True)
+        seconds.append(tables_pause(Registry(ctx.destination, ctx.names), unlogged))
+    if tables.large_objects == "copy":
+        seconds.append(objects_pause(*amount(ctx.source)))
+    return round(sum(seconds), 3) if seconds else None
+
+
 def told(attempt: AttemptRecord | None) -> str:
     """Return the failure of an attempt in one line, or nothing."""
     if attempt is None:
@@ -208,6 +225,7 @@ def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusR
                 destination=server_report(ctx, "destination"),
                 stream=stream_report(ctx, journal.samples(record.id, "source")),
                 warnings=tuple(warnings(ctx, record)),
+                second_copy_seconds=second_copy_seconds(ctx),
             )
     except Unreachable as error:
         report = replace(report, warnings=(error.message,))

@@ -115,7 +115,10 @@ class StreamReport(Report):
 
 @dataclass(frozen=True)
 class StatusReport(Report):
-    """Where a migration stands. ``warnings`` come first in every rendering; ``next`` is a command."""
+    """Where a migration stands. ``warnings`` come first in every rendering; ``next`` is a command.
+
+    ``second_copy_seconds`` is what copying again what no stream carries adds to the cutover's pause, about.
+    """
 
     migration: str
     state: str
@@ -127,6 +130,7 @@ class StatusReport(Report):
     holder: str = ""
     last_error: str = ""
     warnings: tuple[str, ...] = ()
+    second_copy_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,17 @@ def test_large_objects(
     assert look(source_database, destination_database, tables=ignoring).of("large_objects") == [
         ("warn", "large objects")
     ]
+    copying = {"large_objects": "copy"}
+    found = look(source_database, destination_database, tables=copying)
+    assert found.of("large_objects") == [("info", "large objects")]
+    assert "in the cutover" in found.text("large_objects")
+    execute(destination_database, "select lo_create(4712)")
+    found = look(source_database, destination_database, tables=copying)
+    assert ("block", "destination") in found.of("large_objects")
+    assert "4712" in found.text("large_objects")
+    assert look(source_database, destination_database, tables=ignoring).of("large_objects") == [
+        ("warn", "large objects")
+    ]
     execute(source_database, "select lo_unlink(oid) from pg_largeobject_metadata")
     assert look(source_database, destination_database).of("large_objects") == []
 
@@ -363,6 +374,13 @@ def test_unlogged_tables(
     assert look(source_database, destination_database, tables=skipping).of("unlogged_tables") == [
         ("warn", 'public."Un logged"')
     ]
+    copying = {"unlogged": "copy"}
+    within = look(source_database, destination_database, tables=copying)
+    assert within.of("unlogged_tables") == [("info", 'public."Un logged"')]
+    execute(source_database, 'insert into "Un logged" select generate_series(1, 1000)')
+    tight = look(source_database, destination_database, tables=copying, cutover={"max_pause": "1ms"})
+    assert tight.of("unlogged_tables") == [("warn", 'public."Un logged"')]
+    assert "max_pause is 0.001 s" in tight.text("unlogged_tables")
     execute(source_database, *found.fixes("unlogged_tables"))
     assert look(source_database, destination_database).of("unlogged_tables") == []
 

@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": CONTRACTS | {"step", "copy", "switchover", "routers", "fences", "pg"},
     "checks": CONTRACTS | {"check", "pg"},
     "copy": CONTRACTS | {"pg"},
-    "switchover": CONTRACTS | {"pg"},
+    "switchover": CONTRACTS | {"copy", "pg"},
     "routers": CONTRACTS | {"pg"},
     "fences": CONTRACTS | {"pg", "switchover"},
     "diff": CONTRACTS | {"pg"},

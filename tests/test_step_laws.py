@@ -81,6 +81,8 @@ FOREIGN = (
     Foreign("copy_tables", "source", "slot",
             "select pg_create_logical_replication_slot({slot}, 'pgoutput')",
             "select pg_drop_replication_slot({slot})"),
+    Foreign("copy_unstreamed", "destination", "large object", "select lo_create(4711)",
+            "select lo_unlink(4711)"),
     Foreign("create_subscription", "destination", "subscription",
             "create subscription {name} connection 'host=/nowhere' publication p with (connect = false)",
             "alter subscription {name} set (slot_name = none); drop subscription {name}"),

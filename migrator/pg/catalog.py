@@ -259,6 +259,15 @@ def unpublished_tables(source: ReadSession, names: Names, options: TablesSection
     return _wanted([Table(**row._asdict()) for row in rows], options)
 
 
+def unlogged_tables(session: ReadSession, options: TablesSection, *, sizes: bool = False) -> list[Table]:
+    """Return the unlogged tables that ``[tables]`` takes in; no stream carries their rows."""
+    return [
+        t
+        for t in all_tables(session, sizes=sizes)
+        if t.kind == "r" and t.persistence == "u" and selected(t.schema, t.name, options)
+    ]
+
+
 def published_tables(source: ReadSession, names: Names, *, sizes: bool = True) -> list[Table]:
     """Return the tables that our publications carry, without the heartbeat."""
     rows = source.rows(_sized(PUBLISHED, sizes), [_publications(names), names.schema])

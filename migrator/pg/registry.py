@@ -48,6 +48,17 @@ create table {schema}.copied (
     at timestamptz not null default clock_timestamp(),
     primary key (relation, piece)
 );
+create table {schema}.unlogged (
+    relation oid primary key,
+    rows bigint not null,
+    bytes bigint not null,
+    seconds float8 not null,
+    at timestamptz not null default clock_timestamp()
+);
+create table {schema}.large_objects (
+    object oid primary key,
+    pages bigint not null
+);
 create table {schema}.made (
     class oid not null,
     object oid not null,

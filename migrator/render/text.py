@@ -56,6 +56,9 @@ def status(report: StatusReport, verbose: bool = False) -> list[str]:
     if report.holder:
         lines.append(f"  held by {visible(report.holder)}")
     lines += _with_stream(_servers(report.source, report.destination), report.stream)
+    if report.second_copy_seconds is not None:
+        seconds = seconds_text(report.second_copy_seconds)
+        lines.append(f"  cutover  copies again what the stream does not carry: about {seconds} more")
     lines += columns([[t.name, t.status, _share(t)] for t in report.transitions])
     if verbose:
         for transition in report.transitions:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from migrator.errors import StepFailed
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Done, Found, Partial, Step
-from migrator.switchover import gates
+from migrator.switchover import gates, unstreamed
 from migrator.switchover.procedure import cutover_record
 
 if TYPE_CHECKING:
@@ -60,6 +60,12 @@ class EndSourceSessions(Step):
             return not old
 
         ctx.wait_until(ended, what="sessions of the source to end", timeout=30)
+        for why in unstreamed.written_late(ctx, cutover_record(ctx) or {}):
+            raise StepFailed(
+                f"{why}; the application goes on at the destination, without these changes",
+                hint="copy them by hand, unlink them on the source (set default_transaction_read_only = "
+                "off), then migrator advance",
+            )
         for why in gates.no_table_is_left_out(ctx):
             raise StepFailed(
                 f"{why}; the application goes on at the destination, without these tables",

@@ -16,10 +16,13 @@ class HandOver(Step):
 
     Changes: in one transaction on the source: the fence triggers are enabled, the database's default
     becomes read-only, the cutover is recorded. Before its commit the destination has applied
-    everything, and its sequences are set. The commit is the point of no return.
+    everything, what the stream does not carry is copied again (``copy_unstreamed``), and the
+    destination's sequences are set. The commit is the point of no return.
     Recognised by: the record of the cutover in the source's journal.
     Locks and cost: ``share row exclusive`` on every user table of the source, from the first lock to
-    the commit: writers wait and see no error, readers go on. ``[cutover] max_pause`` bounds it.
+    the commit: writers wait and see no error, readers go on. ``[cutover] max_pause`` bounds it. Where
+    large objects are copied, ``pg_largeobject`` is locked too, and their readers wait as well; who still
+    waits for one at the end is disconnected.
     If it fails: the transaction is rolled back by the server, whatever became of us, and the source
     serves on; run the same command again.
     Undo: not from here; before the commit there is nothing to undo.

@@ -8,6 +8,7 @@ without firing statement triggers, and its TRUNCATE is let through: a fenced sid
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from migrator.pg.patience import patiently
 from migrator.pg.registry import WritableRegistry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import WriteContext
     from migrator.pg.names import Names
     from migrator.pg.session import ReadSession, WriteSession
@@ -160,6 +163,16 @@ def switch_one_by_one(ctx: WriteContext, session: WriteSession, *, up: bool) -> 
                 attempts=ctx.config.copy.lock_attempts,
                 explain=partial(name_holders, session, ctx.names, [table.oid]),
             )
+
+
+@contextmanager
+def lifted(session: WriteSession, names: Names, tables: list[Table]) -> Iterator[None]:
+    """Let the caller's transaction write to ``tables``; nobody else ever sees their fence down."""
+    found = states(session, names)
+    up = [t for t in tables if found.get(t.oid)]
+    switch(session, names, up, up=False)
+    yield
+    switch(session, names, up, up=True)
 
 
 def let_through(session: WriteSession, names: Names) -> None:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from migrator.context import ReadContext
+from migrator.copy import unlogged
 from migrator.pg.catalog import index_names, published_tables, wanted_tables
 from migrator.pg.publication import carried_by, published_streams
 from migrator.pg.registry import Registry
 from migrator.pg.storage import Storage, is_rewritten, storage
-from migrator.switchover import fence, streams
+from migrator.switchover import fence, streams, unstreamed
 
 COLUMNS = """
 select n.nspname as schema,
@@ -87,9 +88,16 @@ def no_table_is_left_out(ctx: ReadContext) -> Iterator[str]:
         )
 
 
+def nothing_unstreamed_is_left_out(ctx: ReadContext) -> Iterator[str]:
+    """Everything that ``[tables]`` says to copy beside the stream was copied once."""
+    missing = unstreamed.not_in(ctx)
+    if missing:
+        yield f"never copied: {', '.join(missing[:10])}; migrator refresh copies them"
+
+
 def columns_are_equal(ctx: ReadContext) -> Iterator[str]:
-    """Every published table has the same columns of the same types on both sides."""
-    tables = published_tables(ctx.source, ctx.names, sizes=False)
+    """Every table whose rows are carried has the same columns of the same types on both sides."""
+    tables = [*published_tables(ctx.source, ctx.names, sizes=False), *unlogged.wanted(ctx)]
     key = [[t.schema for t in tables], [t.name for t in tables]]
     there = {tuple(row) for row in ctx.source.rows(COLUMNS, key)}
     here = {tuple(row) for row in ctx.destination.rows(COLUMNS, key)}
@@ -151,6 +159,7 @@ GATES: tuple[Gate, ...] = (
     stream_is_live,
     tables_are_ready,
     no_table_is_left_out,
+    nothing_unstreamed_is_left_out,
     columns_are_equal,
     no_table_is_rewritten,
     no_index_is_missing,
@@ -162,6 +171,7 @@ GATES: tuple[Gate, ...] = (
 # What somebody who held a lock may have changed between the gates and the fence.
 UNDER_THE_FENCE: tuple[Gate, ...] = (
     no_table_is_left_out,
+    nothing_unstreamed_is_left_out,
     columns_are_equal,
     no_table_is_rewritten,
     tables_are_ready,

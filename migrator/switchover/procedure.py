@@ -1,5 +1,6 @@
-"""The hand-over: fence, drain, sequences, commit. Its commit is the point of no return.
+"""The hand-over: fence, drain, what the stream does not carry, sequences, commit.
 
+Its commit is the point of no return.
 The fence is one transaction, left open while the stream drains. Until it commits, any failure,
 timeout or death of ours makes the server roll it back: queued writers go on and have seen only a
 pause. When it commits, the fence and its journal row become durable together, in the source itself,
@@ -19,7 +20,7 @@ from migrator.pg.catalog import Table, all_tables
 from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
-from migrator.switchover import drain, fence, gates, sequences
+from migrator.switchover import drain, fence, gates, sequences, unstreamed
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
@@ -103,7 +104,7 @@ def _attempt(ctx: WriteContext, watch: Stopwatch) -> dict[str, Any]:
         watch.started = ctx.now()
         with session.transaction():
             session.execute(DEAD_MAN, [f"{int(budget * 1000)}ms"])
-            _lock(ctx, session, tables)
+            _lock(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
             watch.lap("lock")
             # Through the fence's own session: any other would queue up behind who waits for the fence.
             _ask_again(replace(ctx, source=session))
@@ -112,24 +113,50 @@ def _attempt(ctx: WriteContext, watch: Stopwatch) -> dict[str, Any]:
             watch.lap("fence")
             tokens = drain.round_trip(ctx, timeout=max(budget - watch.elapsed, 0.1)).tokens
             watch.lap("drain")
+            beside = _copy_unstreamed(ctx, session, watch)
             count = _final_sequences(ctx)
             watch.lap("sequences")
-            if watch.elapsed > budget:
-                raise TimedOut(
-                    f"the pause took {watch.elapsed:.2f} s and [cutover] max_pause is {budget:g} s: "
-                    + ", ".join(f"{part} {ms} ms" for part, ms in watch.parts.items()),
-                    hint="the source is writable again; migrator advance tries once more",
-                    parts=watch.parts,
-                )
+            _in_time(watch, budget)
             evidence = {
                 "tables": len(tables),
                 "sequences": count,
                 "tokens": tokens,
                 "parts_ms": watch.parts,
+                **beside,
             }
             registry.record(EVENT, evidence)
+            unstreamed.end_waiting(ctx, session)
     watch.lap("commit")
     return evidence
+
+
+def _in_time(watch: Stopwatch, budget: float) -> None:
+    if watch.elapsed > budget:
+        raise TimedOut(
+            f"the pause took {watch.elapsed:.2f} s and [cutover] max_pause is {budget:g} s: "
+            + ", ".join(f"{part} {ms} ms" for part, ms in watch.parts.items()),
+            hint="the source is writable again; migrator advance tries once more",
+            parts=watch.parts,
+        )
+
+
+def _copy_unstreamed(ctx: WriteContext, session: WriteSession, watch: Stopwatch) -> dict[str, Any]:
+    budget = ctx.config.cutover.max_pause
+
+    def in_time(_bytes: int) -> None:
+        if watch.elapsed > budget:
+            watch.lap("unstreamed")
+            _in_time(watch, budget)
+
+    try:
+        found = unstreamed.copy_again(ctx, session, in_time)
+    except StatementFailed as error:
+        if error.sqlstate not in GIVE_WAY:
+            raise
+        raise LockLost(f"{error.message} (the second copy of unlogged tables)") from error
+    if found:
+        watch.lap("unstreamed")
+    return found
 
 
 def _lock(ctx: WriteContext, session: WriteSession, tables: list[Table]) -> None:
