@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from migrator.check import blocking
 from migrator.errors import ChecksBlocked, OutOfOrder, PastNoReturn
 from migrator.observe import server_report
-from migrator.pg.catalog import sequences, wanted_tables
+from migrator.pg.catalog import wanted_tables
+from migrator.pg.catalog_sequences import sequences
 from migrator.report import PlanReport, StepReport, TransitionReport
 from migrator.step import Conflict, Done, Partial, load_step
 from migrator.workflow import REFRESH, REFRESHABLE, TRANSITIONS, Lifecycle, State, Transition

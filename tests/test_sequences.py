@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from migrator.pg.catalog import Sequence
+from migrator.pg.catalog_sequences import Sequence
 from migrator.switchover.sequences import Position, behind, is_behind, plan, shifted
 
 if TYPE_CHECKING:

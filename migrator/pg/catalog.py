@@ -110,28 +110,6 @@ where p.pubname = any (%s)
 order by n.nspname, c.relname
 """
 
-SEQUENCES = (
-    """
-select c.oid,
-       n.nspname as schema,
-       c.relname as name,
-       s.seqstart as start,
-       s.seqincrement as increment,
-       s.seqmin as minimum,
-       s.seqmax as maximum,
-       s.seqcycle as cycle
-from pg_catalog.pg_class c
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-join pg_catalog.pg_sequence s on s.seqrelid = c.oid
-where c.relkind = 'S'
-  and c.relpersistence <> 't'
-  and """
-    + USER_SCHEMA
-    + " and "
-    + NOT_OF_EXTENSION
-    + " order by n.nspname, c.relname"
-)
-
 INDEXES_OF_VIEWS = """
 select i.indexrelid as oid
 from pg_catalog.pg_index i
@@ -208,30 +186,6 @@ class Table:
         return self.kind == "r" and self.persistence == "p"
 
 
-@dataclass(frozen=True)
-class Sequence:
-    """One sequence and its limits."""
-
-    oid: int
-    schema: str
-    name: str
-    start: int
-    increment: int
-    minimum: int
-    maximum: int
-    cycle: bool
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        """Return the sequence's name for use in SQL."""
-        return sql.Identifier(self.schema, self.name)
-
-    @property
-    def label(self) -> str:
-        """Return the sequence's name for people and as a key."""
-        return label(self.schema, self.name)
-
-
 def selected(schema: str, name: str, options: TablesSection) -> bool:
     """Return whether ``[tables]`` takes the table in: any include pattern, and no exclude pattern."""
     full = f"{schema}.{name}"
@@ -284,11 +238,6 @@ def _wanted(tables: list[Table], options: TablesSection) -> list[Table]:
 
 def _sized(query: str, sizes: bool) -> str:
     return query.replace("{size}", SIZE if sizes else "0::bigint")
-
-
-def sequences(session: ReadSession) -> list[Sequence]:
-    """Return all user sequences: owned, identity and standalone ones."""
-    return [Sequence(**row._asdict()) for row in session.rows(SEQUENCES)]
 
 
 def indexes_of_views(session: ReadSession) -> set[int]:

@@ -9,7 +9,8 @@ import msgspec
 from migrator.errors import VerifyFailed
 from migrator.pg import made
 from migrator.pg.builtin_grants import Builtin, changed_grants, give_back
-from migrator.pg.catalog import all_tables, registries, sequences
+from migrator.pg.catalog import all_tables, registries
+from migrator.pg.catalog_sequences import sequences
 from migrator.pg.database import Properties, changes, public_schema_properties
 from migrator.pg.dump import dump_schema
 from migrator.pg.registry import Registry, WritableRegistry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.errors import VerifyFailed
-from migrator.pg.catalog import sequences as catalog_sequences
+from migrator.pg.catalog_sequences import sequences as catalog_sequences
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Done, Evidence, Found, Partial, Step
 from migrator.switchover import sequences

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from migrator.pg.catalog import Sequence, sequences
+from migrator.pg.catalog_sequences import Sequence, sequences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
