@@ -186,7 +186,7 @@ def test_a_duration_without_a_unit_or_out_of_bounds_is_refused(found: str) -> No
         ("sequences__shift", 2**62, "a whole number from 0 to 2^62 - 1"),
         ("sequences__shift", 2**70, "a whole number from 0 to 2^62 - 1"),
         ("cutover__fence", "trigger", '"lock"'),
-        ("cutover__router", "pgbouncer", '"manual" or "command"'),
+        ("cutover__router", "nginx", '"manual" or "command" or "pgbouncer" or "haproxy"'),
         ("cleanup__source_read_only", "yes", "true or false"),
         ("tables__include", "public.*", "a list of shell patterns"),
         ("tables__include", [], "a list of shell patterns"),
