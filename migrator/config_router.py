@@ -48,7 +48,7 @@ class PgbouncerRouterSection(Section, frozen=True):
     source_address: Address = ""
     destination_address: Address = ""
     probe_urls: tuple[Url, ...] = ()
-    timeout: Duration = Duration(10)
+    timeout: Duration = Duration(30)
 
     @property
     def config_files(self) -> tuple[str, ...]:

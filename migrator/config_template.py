@@ -97,8 +97,8 @@ destination_address = ""
 # How a client comes to the database through each; empty: the address of its console, with the user of
 # source.url or destination.url.
 probe_urls = []
-# How long a console may take to answer, and a new line to be in force.
-timeout = "10s"
+# How long a console, and a query through it, may take to be answered: longer than server_login_retry.
+timeout = "30s"
 
 [router.haproxy]
 # Used with cutover.router = "haproxy": the runtime API of each, "/path/of/socket" or "host:port", at

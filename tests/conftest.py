@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.project",
     "tests.fixtures.road",
+    "tests.fixtures.routers",
     "tests.fixtures.writer",
     "tests.fixtures.stage",
 ]

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.005
 NOT_PAUSED = "is not paused"
+# A login that PAUSE cuts short counts as failed, and after one pgbouncer lets all clients wait for
+# server_login_retry, 15 s by default. Seconds, while the hand-over lasts.
+LOGIN_RETRY = "server_login_retry"
+QUICK = "0.01"
 BY_HAND = "RESUME the database there by hand, or run the same command again"
 
 
@@ -35,6 +39,7 @@ class PgbouncerRouter:
 
     def __init__(self) -> None:
         self._open: dict[str, PoolerSession] = {}
+        self._login_retry: dict[str, str] = {}
 
     def probe(self, ctx: ReadContext, roles: Roles) -> None:
         """Make sure of the consoles, the right to use them, the files, and where they lead now."""
@@ -59,6 +64,7 @@ class PgbouncerRouter:
     def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
         """PAUSE the database everywhere at once. Raises TimedOut naming who is in the way."""
         consoles = self._consoles(ctx)
+        self._quicken(ctx)
         deadline = time.monotonic() + timeout
         try:
             for console in consoles:
@@ -79,15 +85,8 @@ class PgbouncerRouter:
 
     def resume(self, ctx: WriteContext, roles: Roles) -> None:
         """RESUME the database wherever it is paused; every console is tried before any is complained of."""
-        options = ctx.config.router.pgbouncer
-        failed: list[str] = []
-        for url in options.admin_urls:
-            try:
-                self._resume(self._console(ctx, url), options)
-            except MigratorError as error:
-                failed.append(error.message)
-        if failed:
-            raise ToolFailed(f"pgbouncer may hold {options.database!r}: {'; '.join(failed)}", hint=BY_HAND)
+        self._let_go(ctx)
+        self._calm(ctx)
 
     def close(self, ctx: WriteContext, roles: Roles) -> None:
         """Leave it to PAUSE and the fence."""
@@ -104,8 +103,10 @@ class PgbouncerRouter:
                 console.ask("RELOAD", _deadline(options))
             for console in consoles:
                 _await(console, options, wanted)
-            self.resume(ctx, roles)
+            self._quicken(ctx)
+            self._let_go(ctx)
             prove(ctx, roles.subscriber, _clients(ctx, roles.subscriber), options.timeout)
+            self._calm(ctx)
 
     def release(self) -> None:
         """Close the consoles."""
@@ -126,6 +127,36 @@ class PgbouncerRouter:
             console = PoolerSession.open(url, application=ctx.names.application, timeout=timeout)
             self._open[url] = console
         return console
+
+    def _let_go(self, ctx: ReadContext) -> None:
+        options = ctx.config.router.pgbouncer
+        failed: list[str] = []
+        for url in options.admin_urls:
+            try:
+                self._resume(self._console(ctx, url), options)
+            except MigratorError as error:
+                failed.append(error.message)
+        if failed:
+            raise ToolFailed(f"pgbouncer may hold {options.database!r}: {'; '.join(failed)}", hint=BY_HAND)
+
+    def _quicken(self, ctx: ReadContext) -> None:
+        """Let no failed login delay the next one, until ``_calm``."""
+        options = ctx.config.router.pgbouncer
+        for url in options.admin_urls:
+            console = self._console(ctx, url)
+            retry = _setting(console, options)
+            if retry != QUICK:
+                self._login_retry[url] = retry
+                console.ask(f"SET {LOGIN_RETRY} = '{QUICK}'", _deadline(options))
+
+    def _calm(self, ctx: ReadContext) -> None:
+        """Set back what ``_quicken`` set; what a killed run has left, the file knows."""
+        options = ctx.config.router.pgbouncer
+        for url in options.admin_urls:
+            console = self._console(ctx, url)
+            if _setting(console, options) == QUICK:
+                retry = self._login_retry.get(url)
+                console.ask(f"SET {LOGIN_RETRY} = '{retry}'" if retry else "RELOAD", _deadline(options))
 
     def _resume(self, console: PoolerSession, options: PgbouncerRouterSection) -> None:
         if _entry(console, options)["paused"] != "1":
@@ -194,6 +225,11 @@ def _entry(console: PoolerSession, options: PgbouncerRouterSection) -> Row:
         f"{console.where} knows no database {options.database!r}",
         hint="let router.pgbouncer.database be the name of a line in its [databases]",
     )
+
+
+def _setting(console: PoolerSession, options: PgbouncerRouterSection) -> str:
+    rows = console.ask("SHOW CONFIG", _deadline(options))
+    return next((row["value"] or "" for row in rows if row["key"] == LOGIN_RETRY), "")
 
 
 def _in_force(entry: Row) -> Target:
