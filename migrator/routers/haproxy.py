@@ -50,7 +50,7 @@ class HaproxyRouter:
                         f"haproxy at {address}: server {options.backend}/{name} must be in state {state}",
                         hint=f"set server {options.backend}/{name} state {state}",
                     )
-        prove(ctx, roles.publisher, options.probe_urls, options.timeout)
+        prove(ctx, roles.publisher, options.probe_urls, options.timeout, patient=False)
 
     def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
         """Leave it to the fence."""

@@ -59,7 +59,7 @@ class PgbouncerRouter:
                     f"{', '.join(map(str, targets))}",
                     hint="RELOAD it, or let router.pgbouncer.config_file be the file that it reads",
                 )
-        prove(ctx, roles.publisher, _clients(ctx, roles.publisher), options.timeout)
+        prove(ctx, roles.publisher, _clients(ctx, roles.publisher), options.timeout, patient=False)
 
     def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
         """PAUSE the database everywhere at once. Raises TimedOut naming who is in the way."""

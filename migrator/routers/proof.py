@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 INTERVAL = 0.05
 
 
-def prove(ctx: ReadContext, side: Side, urls: Iterable[str], timeout: float) -> None:
+def prove(ctx: ReadContext, side: Side, urls: Iterable[str], timeout: float, *, patient: bool = True) -> None:
     """Make sure that a client of every url comes to ``side``, within ``timeout`` seconds each.
 
-    Raises VerifyFailed saying where it comes to, or what a client with that url gets to see.
+    Only the ``patient`` try more than once. Raises VerifyFailed saying where a client with that url
+    comes to, or what it gets to see.
     """
     server = ctx.server(side)
     wanted = (server.system_identifier, server.database)
     for url in urls:
         deadline = time.monotonic() + timeout
         while why := _elsewhere(ctx, url, wanted, deadline - time.monotonic()):
-            if time.monotonic() + INTERVAL > deadline:
+            if not patient or time.monotonic() + INTERVAL > deadline:
                 raise VerifyFailed(
                     f"a client does not come to the {side} ({server.where}): {why}",
                     hint="psql must come there from here by probe_urls; then run the same command again",
