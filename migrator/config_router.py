@@ -118,10 +118,13 @@ def _unusable_pgbouncer(options: PgbouncerRouterSection) -> Iterator[str]:
             'router.pgbouncer.database is ""; with cutover.router = "pgbouncer" accepted is the name by '
             "which clients ask pgbouncer for the database"
         )
-    if not all(options.config_files) or len(options.config_files) not in {1, count}:
+    if not all(file.startswith("/") for file in options.config_files) or len(options.config_files) not in {
+        1,
+        count,
+    }:
         yield (
-            f"router.pgbouncer.config_file is {show(options.config_file)}; accepted is one file, "
-            "or a list with one for each of admin_urls"
+            f"router.pgbouncer.config_file is {show(options.config_file)}; accepted is one file, by its "
+            "whole path, or a list with one for each of admin_urls"
         )
     if len(options.probe_urls) not in {0, count}:
         yield (

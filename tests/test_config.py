@@ -283,8 +283,8 @@ def test_the_pgbouncer_router_needs_its_consoles_and_its_line(tmp_path: Path) ->
     )
     loaded = load(write(tmp_path, text)).config.router.pgbouncer
     assert loaded.config_files == ("/etc/pgbouncer/pgbouncer.ini",)
-    two = load(write(tmp_path, text + 'config_file = ["a.ini", "b.ini"]\n')).config.router.pgbouncer
-    assert two.config_files == ("a.ini", "b.ini")
+    two = load(write(tmp_path, text + 'config_file = ["/a.ini", "/b.ini"]\n')).config.router.pgbouncer
+    assert two.config_files == ("/a.ini", "/b.ini")
     for line, said in (
         ('config_file = ["a", "b", "c"]', "router.pgbouncer.config_file is"),
         ('config_file = ""', "router.pgbouncer.config_file is ''"),
@@ -295,6 +295,7 @@ def test_the_pgbouncer_router_needs_its_consoles_and_its_line(tmp_path: Path) ->
             'destination_address = "nowhere"',
             "router.pgbouncer.destination_address is 'nowhere'; accepted is \"h",
         ),
+        ('config_file = "pgbouncer.ini"', "accepted is one file, by its whole path"),
     ):
         message = refusal(tmp_path, f"{text}{line}\n")
         assert said in message

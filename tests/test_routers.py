@@ -171,6 +171,8 @@ def test_clients_of_two_pgbouncers_go_to_the_destination_and_back_without_an_err
                 each.wait_for(30)
             assert between.rows(roles.publisher) == stayed
         assert not any(each.is_paused for each in both)
+        for each in both:
+            assert ("server_login_retry", "15") in {row[:2] for row in each.console("SHOW CONFIG")}
     for each in writers:
         each.stop()
         assert not each.errors
@@ -246,14 +248,14 @@ def test_what_fails_while_switching_leaves_the_file_and_the_clients_as_they_were
         # The source, fenced by now, answers again.
         ctx.router.probe(ctx, FORWARD)
     with between.pgbouncer(one, other) as ctx:
-        real = files.replace
+        real = files.put
 
-        def fails(path: Path, text: str, *, backup: str = "") -> None:
+        def fails(path: Path) -> None:
             if path == other.ini:
                 raise OSError("no space left on device")
-            real(path, text, backup=backup)
+            real(path)
 
-        monkeypatch.setattr(files, "replace", fails)
+        monkeypatch.setattr(files, "put", fails)
         hand_over_fails(ctx, "no space left")
         assert (one.ini.read_bytes(), other.ini.read_bytes()) == before
         # Nothing was let go, so that no client was refused: the same command goes on.
@@ -336,7 +338,10 @@ def test_a_file_that_is_replaced_keeps_its_owner_mode_and_link(tmp_path: Path) -
     link.symlink_to(real)
     owner = real.stat().st_uid, real.stat().st_gid
     files.require_replaceable(link)
-    files.replace(link, files.read(link) + "more", backup="old")
+    files.stage(link, files.read(link) + "more", backup="old")
+    assert real.read_bytes() == b"caf\xe9\r\n"
+    files.put(link)
+    files.settle(link)
     assert link.is_symlink()
     assert real.read_bytes() == b"caf\xe9\r\nmore"
     assert real.with_name("old").read_bytes() == b"caf\xe9\r\n"

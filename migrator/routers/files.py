@@ -33,35 +33,60 @@ def require_replaceable(path: Path) -> None:
     raise GateClosed(why, hint="run migrator as the file's owner, or as root")
 
 
-def replace(path: Path, text: str, *, backup: str = "") -> None:
+def replace(path: Path, text: str) -> None:
     """Write ``text`` beside the file and rename it over; where it is a link, over what it leads to.
 
-    ``backup`` is the name under which the old one stays beside it. Raises OSError; the old one stays then.
+    Raises OSError; the old one stays then.
+    """
+    stage(path, text)
+    put(path)
+    settle(path)
+
+
+def stage(path: Path, text: str, *, backup: str = "") -> None:
+    """Do what takes long: write ``text`` beside the file, to the disk, for ``put`` to rename it over.
+
+    ``backup`` is the name under which the old one stays beside it as well. Raises OSError.
     """
     file = path.resolve()
     if backup:
-        _write(file, file.with_name(backup), read(file))
-    _write(file, file, text)
+        _write(file, read(file))
+        _staged(file).replace(file.with_name(backup))
+    _write(file, text)
 
 
-def _write(like: Path, to: Path, text: str) -> None:
-    new = to.with_name(f".{to.name}.migrator-new")
-    try:
-        # Nobody else may read it before it has the mode of the old one: it may hold passwords.
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(text.encode(*ENCODING))
-            out.flush()
-            status = like.stat()
-            os.fchown(out.fileno(), status.st_uid, status.st_gid)
-            shutil.copystat(like, new)
-            os.utime(new)
-            os.fsync(out.fileno())
-        new.replace(to)
-    finally:
-        new.unlink(missing_ok=True)
-    directory = os.open(to.parent, os.O_RDONLY)
+def put(path: Path) -> None:
+    """Rename what is staged over the file. Raises OSError."""
+    file = path.resolve()
+    _staged(file).replace(file)
+
+
+def settle(path: Path) -> None:
+    """Have the renames on the disk. Raises OSError."""
+    directory = os.open(path.resolve().parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def discard(path: Path) -> None:
+    """Remove what is staged and was not put. Raises OSError."""
+    _staged(path.resolve()).unlink(missing_ok=True)
+
+
+def _staged(file: Path) -> Path:
+    return file.with_name(f".{file.name}.migrator-new")
+
+
+def _write(file: Path, text: str) -> None:
+    # Nobody else may read it before it has the mode of the old one: it may hold passwords.
+    descriptor = os.open(_staged(file), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(text.encode(*ENCODING))
+        out.flush()
+        status = file.stat()
+        os.fchown(out.fileno(), status.st_uid, status.st_gid)
+        shutil.copystat(file, _staged(file))
+        os.utime(_staged(file))
+        os.fsync(out.fileno())

@@ -12,10 +12,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrator.errors import GateClosed, MigratorError, StatementFailed, TimedOut, ToolFailed
+from migrator.errors import GateClosed, MigratorError, TimedOut, ToolFailed
 from migrator.pg.activity import name_sessions
 from migrator.pg.pooler import PoolerSession, Row, as_client
 from migrator.routers import files
+from migrator.routers.pgbouncer_console import (
+    BY_HAND,
+    LOGIN_RETRY,
+    QUICK,
+    await_target,
+    command,
+    deadline,
+    entry_of,
+    in_force,
+    login_retry,
+    require_admin,
+    resume,
+)
 from migrator.routers.pgbouncer_ini import Target, retarget, target_of
 from migrator.routers.proof import prove
 
@@ -25,14 +38,6 @@ if TYPE_CHECKING:
     from migrator.config_router import PgbouncerRouterSection
     from migrator.context import ReadContext, Roles, Side, WriteContext
 
-INTERVAL = 0.005
-NOT_PAUSED = "is not paused"
-# A login that PAUSE cuts short counts as failed, and after one pgbouncer lets all clients wait for
-# server_login_retry, 15 s by default. Seconds, while the hand-over lasts.
-LOGIN_RETRY = "server_login_retry"
-QUICK = "0.01"
-BY_HAND = "RESUME the database there by hand, or run the same command again"
-
 
 class PgbouncerRouter:
     """Talk to the admin consoles; each stays open from its first use on."""
@@ -40,6 +45,7 @@ class PgbouncerRouter:
     def __init__(self) -> None:
         self._open: dict[str, PoolerSession] = {}
         self._login_retry: dict[str, str] = {}
+        self._staged: dict[Path, tuple[str, str]] = {}
 
     def probe(self, ctx: ReadContext, roles: Roles) -> None:
         """Make sure of the consoles, the right to use them, the files, and where they lead now."""
@@ -49,13 +55,13 @@ class PgbouncerRouter:
             files.require_replaceable(path)
             retarget(files.read(path), options.database, _wanted(ctx, roles.subscriber))
         for console in self._consoles(ctx):
-            entry = _entry(console, options)
+            entry = entry_of(console, options)
             if entry["paused"] == "1":
                 raise GateClosed(f"{console.where}: {options.database!r} is paused", hint=BY_HAND)
-            _require_admin(console, options)
-            if _in_force(entry) not in targets:
+            require_admin(console, options)
+            if in_force(entry) not in targets:
                 raise GateClosed(
-                    f"{console.where} leads {options.database!r} to {_in_force(entry)}, its file to "
+                    f"{console.where} leads {options.database!r} to {in_force(entry)}, its file to "
                     f"{', '.join(map(str, targets))}",
                     hint="RELOAD it, or let router.pgbouncer.config_file be the file that it reads",
                 )
@@ -64,13 +70,14 @@ class PgbouncerRouter:
     def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
         """PAUSE the database everywhere at once. Raises TimedOut naming who is in the way."""
         consoles = self._consoles(ctx)
-        self._quicken(ctx)
-        deadline = time.monotonic() + timeout
+        self._stage(ctx, roles)
         try:
+            self._quicken(ctx)
+            end = time.monotonic() + timeout
             for console in consoles:
-                console.send(_command("PAUSE", ctx.config.router.pgbouncer))
+                console.send(command("PAUSE", ctx.config.router.pgbouncer))
             for console in consoles:
-                console.answer(deadline)
+                console.answer(end)
         except TimedOut as error:
             busy = self._busy(ctx)
             self.resume(ctx, roles)
@@ -87,6 +94,10 @@ class PgbouncerRouter:
         """RESUME the database wherever it is paused; every console is tried before any is complained of."""
         self._let_go(ctx)
         self._calm(ctx)
+        self._staged.clear()
+        for path in _paths(ctx.config.router.pgbouncer):
+            with suppress(OSError):
+                files.discard(path)
 
     def close(self, ctx: WriteContext, roles: Roles) -> None:
         """Leave it to PAUSE and the fence."""
@@ -97,16 +108,23 @@ class PgbouncerRouter:
         wanted = _wanted(ctx, roles.subscriber)
         consoles = self._consoles(ctx)
         with self._kept_if_it_fails(ctx, roles):
-            for path in _paths(options):
-                _lead(path, options.database, wanted, backup=f"{path.name}.before-{roles.subscriber}")
+            # What was staged before PAUSE, as long as nobody has changed the file since.
+            self._stage(ctx, roles)
+            changed = list(self._staged)
+            for path in changed:
+                files.put(path)
+                del self._staged[path]
             for console in consoles:
-                console.ask("RELOAD", _deadline(options))
+                console.ask("RELOAD", deadline(options))
             for console in consoles:
-                _await(console, options, wanted)
-            self._quicken(ctx)
+                await_target(console, options, wanted)
+            # At once: a client that comes between RELOAD and RESUME starts a login that is cut short.
             self._let_go(ctx)
+            self._quicken(ctx)
             prove(ctx, roles.subscriber, _clients(ctx, roles.subscriber), options.timeout)
             self._calm(ctx)
+            for path in changed:
+                files.settle(path)
 
     def release(self) -> None:
         """Close the consoles."""
@@ -128,12 +146,30 @@ class PgbouncerRouter:
             self._open[url] = console
         return console
 
+    def _stage(self, ctx: ReadContext, roles: Roles) -> None:
+        """Write what each file is to hold beside it, unless that is there, or there is nothing to change."""
+        options = ctx.config.router.pgbouncer
+        wanted = _wanted(ctx, roles.subscriber)
+        for path in _paths(options):
+            text = files.read(path)
+            change = (text, retarget(text, options.database, wanted))
+            if text == change[1]:
+                self._staged.pop(path, None)
+            elif self._staged.get(path) != change:
+                try:
+                    files.stage(path, change[1], backup=f"{path.name}.before-{roles.subscriber}")
+                except OSError as error:
+                    raise ToolFailed(
+                        f"{path} cannot be replaced: {error}", hint="mend it, then run the same command again"
+                    ) from error
+                self._staged[path] = change
+
     def _let_go(self, ctx: ReadContext) -> None:
         options = ctx.config.router.pgbouncer
         failed: list[str] = []
         for url in options.admin_urls:
             try:
-                self._resume(self._console(ctx, url), options)
+                resume(self._console(ctx, url), options)
             except MigratorError as error:
                 failed.append(error.message)
         if failed:
@@ -144,28 +180,19 @@ class PgbouncerRouter:
         options = ctx.config.router.pgbouncer
         for url in options.admin_urls:
             console = self._console(ctx, url)
-            retry = _setting(console, options)
+            retry = login_retry(console, options)
             if retry != QUICK:
                 self._login_retry[url] = retry
-                console.ask(f"SET {LOGIN_RETRY} = '{QUICK}'", _deadline(options))
+                console.ask(f"SET {LOGIN_RETRY} = '{QUICK}'", deadline(options))
 
     def _calm(self, ctx: ReadContext) -> None:
         """Set back what ``_quicken`` set; what a killed run has left, the file knows."""
         options = ctx.config.router.pgbouncer
         for url in options.admin_urls:
             console = self._console(ctx, url)
-            if _setting(console, options) == QUICK:
+            if login_retry(console, options) == QUICK:
                 retry = self._login_retry.get(url)
-                console.ask(f"SET {LOGIN_RETRY} = '{retry}'" if retry else "RELOAD", _deadline(options))
-
-    def _resume(self, console: PoolerSession, options: PgbouncerRouterSection) -> None:
-        if _entry(console, options)["paused"] != "1":
-            return
-        try:
-            console.ask(_command("RESUME", options), _deadline(options))
-        except StatementFailed as error:
-            if NOT_PAUSED not in error.message:
-                raise
+                console.ask(f"SET {LOGIN_RETRY} = '{retry}'" if retry else "RELOAD", deadline(options))
 
     def _busy(self, ctx: ReadContext) -> list[int]:
         """Return the process ids of the server's sessions that keep PAUSE from its end."""
@@ -173,7 +200,7 @@ class PgbouncerRouter:
         rows: list[Row] = []
         with suppress(MigratorError):
             for console in self._consoles(ctx):
-                rows += console.ask("SHOW SERVERS", _deadline(options))
+                rows += console.ask("SHOW SERVERS", deadline(options))
         return [int(row["remote_pid"] or 0) for row in rows if row["database"] == options.database]
 
     @contextmanager
@@ -192,7 +219,7 @@ class PgbouncerRouter:
                         files.replace(path, text)
             for url in options.admin_urls:
                 with suppress(MigratorError):
-                    self._console(ctx, url).ask("RELOAD", _deadline(options))
+                    self._console(ctx, url).ask("RELOAD", deadline(options))
             if isinstance(error, MigratorError | OSError):
                 raise _unchanged(roles, getattr(error, "message", str(error))) from error
             raise
@@ -209,33 +236,6 @@ def _paths(options: PgbouncerRouterSection) -> list[Path]:
     return [Path(file) for file in options.config_files]
 
 
-def _deadline(options: PgbouncerRouterSection) -> float:
-    return time.monotonic() + options.timeout
-
-
-def _command(verb: str, options: PgbouncerRouterSection) -> str:
-    return '{} "{}"'.format(verb, options.database.replace('"', '""'))
-
-
-def _entry(console: PoolerSession, options: PgbouncerRouterSection) -> Row:
-    for row in console.ask("SHOW DATABASES", _deadline(options)):
-        if row["name"] == options.database:
-            return row
-    raise GateClosed(
-        f"{console.where} knows no database {options.database!r}",
-        hint="let router.pgbouncer.database be the name of a line in its [databases]",
-    )
-
-
-def _setting(console: PoolerSession, options: PgbouncerRouterSection) -> str:
-    rows = console.ask("SHOW CONFIG", _deadline(options))
-    return next((row["value"] or "" for row in rows if row["key"] == LOGIN_RETRY), "")
-
-
-def _in_force(entry: Row) -> Target:
-    return Target(entry["host"] or "", entry["port"] or "", entry["database"] or "")
-
-
 def _in_file(path: Path, database: str) -> Target:
     try:
         return target_of(files.read(path), database)
@@ -247,41 +247,12 @@ def _in_file(path: Path, database: str) -> Target:
         raise GateClosed(f"{path}: {error.message}", hint=error.hint) from error
 
 
-def _require_admin(console: PoolerSession, options: PgbouncerRouterSection) -> None:
-    # Resuming what is not paused does nothing, and is answered only to one of admin_users.
-    try:
-        console.ask(_command("RESUME", options), _deadline(options))
-    except StatementFailed as error:
-        if NOT_PAUSED not in error.message:
-            raise GateClosed(
-                error.message, hint="let the user of router.pgbouncer.admin_urls be one of its admin_users"
-            ) from error
-
-
 def _wanted(ctx: ReadContext, side: Side) -> Target:
     options = ctx.config.router.pgbouncer
     address = options.source_address if side == "source" else options.destination_address
     host, _, port = address.rpartition(":")
     info = ctx.reader(side).connection.info
     return Target(host.strip("[]") or info.host, port or str(info.port), ctx.server(side).database)
-
-
-def _lead(path: Path, database: str, wanted: Target, *, backup: str) -> None:
-    text = files.read(path)
-    changed = retarget(text, database, wanted)
-    if changed != text:
-        files.replace(path, changed, backup=backup)
-
-
-def _await(console: PoolerSession, options: PgbouncerRouterSection, wanted: Target) -> None:
-    deadline = _deadline(options)
-    while (now := _in_force(_entry(console, options))) != wanted:
-        if time.monotonic() > deadline:
-            raise TimedOut(
-                f"{console.where} was reloaded and still leads to {now}, not to {wanted}; its log says why",
-                hint="run the same command again",
-            )
-        time.sleep(INTERVAL)
 
 
 def _clients(ctx: ReadContext, side: Side) -> Iterator[str]:
