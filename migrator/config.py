@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import msgspec
-from msgspec import Meta
+from typing import TYPE_CHECKING, Any, Literal
 
 from migrator.config_convert import Duration, Size, convert, show
+from migrator.config_router import RouterSection, unusable_router, unusable_url
+from migrator.config_values import (
+    MAX_STREAMS,
+    Count,
+    Name,
+    Pattern,
+    Patterns,
+    Section,
+    Shift,
+    StateUrl,
+    Streams,
+    Url,
+)
 from migrator.errors import ConfigError
-from migrator.pg.conninfo import flaw
-from migrator.pg.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,69 +34,27 @@ __all__ = ["DEFAULT_FILE", "MAX_STREAMS", "Config", "Duration", "LoadedConfig", 
 
 DEFAULT_FILE = "migrator.toml"
 SMALLEST_PIECE = 1024**2
-# What is looked for on a server is looked for by the names of so many.
-MAX_STREAMS = 16
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    def __repr__(self) -> str:
-        return redact(super().__repr__())
-
-
-Name = Annotated[
-    str,
-    Meta(
-        max_length=200,
-        pattern=r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]+\Z",
-        description="a text of 1 to 200 characters, without control characters",
-    ),
-]
-Url = Annotated[
-    str,
-    Meta(
-        pattern=r"^postgres(ql)?://|=",
-        description='"postgresql://user@host:port/database" or "service=name"',
-    ),
-]
-StateUrl = Annotated[
-    str,
-    Meta(
-        pattern=r"^(sqlite|postgresql|postgresql\+psycopg)://",
-        description='"sqlite:///FILE" or "postgresql://user@host:port/database"',
-    ),
-]
-Pattern = Annotated[
-    str,
-    Meta(pattern=r"(?s).\..", description='shell patterns on schema.table, such as "public.*"'),
-]
-Patterns = Annotated[
-    tuple[Pattern, ...],
-    Meta(min_length=1, description='a list of shell patterns, such as ["public.*"]'),
-]
-Count = Annotated[int, Meta(ge=1, description="a whole number from 1")]
-Streams = Annotated[int, Meta(ge=1, le=MAX_STREAMS, description=f"a whole number from 1 to {MAX_STREAMS}")]
-Shift = Annotated[int, Meta(ge=0, lt=2**62, description="a whole number from 0 to 2^62 - 1")]
-
-
-class MigrationSection(_Section, frozen=True):
+class MigrationSection(Section, frozen=True):
     """Who we are: ``name`` names the migration in the store and on the servers."""
 
     name: Name
 
 
-class ServerSection(_Section, frozen=True):
+class ServerSection(Section, frozen=True):
     """How to reach a server. libpq rules: service, passfile and PG* variables work."""
 
     url: Url
 
 
-class ConnectionsSection(_Section, frozen=True):
+class ConnectionsSection(Section, frozen=True):
     """How long a command tries to have a server back that it lost, before it ends."""
 
     retry_for: Duration = Duration(60)
 
 
-class ReplicationSection(_Section, frozen=True):
+class ReplicationSection(Section, frozen=True):
     """How the servers reach each other (empty means derived from the urls), and by how many streams.
 
     ``split_tied`` lets foreign keys and partitions lead from one stream to another.
@@ -101,7 +67,7 @@ class ReplicationSection(_Section, frozen=True):
     split_tied: bool = False
 
 
-class TablesSection(_Section, frozen=True):
+class TablesSection(Section, frozen=True):
     """Which tables' rows migrate (the schema is always copied whole). Shell patterns on
     ``schema.table``.
     """
@@ -112,7 +78,7 @@ class TablesSection(_Section, frozen=True):
     large_objects: Literal["refuse", "copy", "ignore"] = "refuse"
 
 
-class CopySection(_Section, frozen=True):
+class CopySection(Section, frozen=True):
     """How the initial copy runs: ``jobs`` tables or pieces, and ``index_jobs`` builds, at a time.
 
     ``max_retained_wal`` and ``max_bytes_per_second``, of all jobs together, are unlimited when 0.
@@ -127,13 +93,13 @@ class CopySection(_Section, frozen=True):
     max_bytes_per_second: Size = Size(0)
 
 
-class SequencesSection(_Section, frozen=True):
+class SequencesSection(Section, frozen=True):
     """``shift`` is added to every sequence, in the direction it counts."""
 
     shift: Shift = 1000
 
 
-class CutoverSection(_Section, frozen=True):
+class CutoverSection(Section, frozen=True):
     """How the writes are handed over."""
 
     max_pause: Duration = Duration(10)
@@ -141,36 +107,22 @@ class CutoverSection(_Section, frozen=True):
     lock_timeout: Duration = Duration(1)
     attempts: Count = 5
     fence: Literal["lock"] = "lock"
-    router: Literal["manual", "command"] = "manual"
+    router: Literal["manual", "command", "pgbouncer", "haproxy"] = "manual"
 
 
-class CommandRouterSection(_Section, frozen=True):
-    """The operator's own programs: each a list of words, run without a shell."""
-
-    disable_source: tuple[str, ...] = ()
-    re_route: tuple[str, ...] = ()
-    timeout: Duration = Duration(60)
-
-
-class RouterSection(_Section, frozen=True):
-    """Options of the routers, one table each."""
-
-    command: CommandRouterSection = CommandRouterSection()
-
-
-class CleanupSection(_Section, frozen=True):
+class CleanupSection(Section, frozen=True):
     """What is left behind at the end."""
 
     source_read_only: bool = True
 
 
-class StateSection(_Section, frozen=True):
+class StateSection(Section, frozen=True):
     """Where the state store is: a SQLAlchemy url, SQLite or PostgreSQL."""
 
     url: StateUrl = "sqlite:///.migrator/state.db"
 
 
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """A whole ``migrator.toml``."""
 
     migration: MigrationSection
@@ -256,11 +208,7 @@ def _unusable(config: Config) -> Iterator[str]:
         ("replication.source_conninfo", config.replication.source_conninfo),
         ("replication.destination_conninfo", config.replication.destination_conninfo),
     ):
-        if wrong := flaw(conninfo):
-            yield (
-                f"{key} cannot be used: {wrong}; accepted is what libpq reads, with the signs @ : / ? # % "
-                "and blanks of a password written %40 %3A %2F %3F %23 %25 %20 in a url, in quotes elsewhere"
-            )
+        yield from unusable_url(key, conninfo)
     if config.source.url.strip() == config.destination.url.strip():
         yield (
             f"destination.url is {show(config.destination.url)}, the same as source.url; "
@@ -268,9 +216,4 @@ def _unusable(config: Config) -> Iterator[str]:
         )
     if config.copy.split_above < SMALLEST_PIECE:
         yield f'copy.split_above is {int(config.copy.split_above)} bytes; accepted is a size from "1MB"'
-    if config.cutover.router == "command" and not any(config.router.command.re_route[:1]):
-        yield (
-            f"router.command.re_route is {show(list(config.router.command.re_route))}; "
-            'with cutover.router = "command" accepted is a program and its arguments, '
-            'such as ["./re-route", "shop"]'
-        )
+    yield from unusable_router(config.cutover.router, config.router)

@@ -84,7 +84,8 @@ lock_timeout = "1s"
 attempts = 5
 # How the source is kept from taking writes: "lock" (one transaction and a trigger per table).
 fence = "lock"
-# How clients come to the destination: "manual" (you are asked to do it) or "command".
+# How clients come to the destination: "manual" (you are asked to do it), "command", "pgbouncer" or
+# "haproxy"; see the table of that name.
 router = "manual"
 
 [router.command]
@@ -95,6 +96,38 @@ disable_source = []
 re_route = []
 # How long each may run.
 timeout = "1min"
+
+[router.pgbouncer]
+# Used with cutover.router = "pgbouncer": the admin console of each, as one of its admin_users.
+admin_urls = []
+# The file that holds the database's line, writable from here; a list where each has its own.
+config_file = "/etc/pgbouncer/pgbouncer.ini"
+# The name of that line: the database that clients ask for.
+database = ""
+# How they reach the source, "host:port"; empty: as source.url says.
+source_address = ""
+# How they reach the destination, "host:port"; empty: as destination.url says.
+destination_address = ""
+# How a client comes to the database through each; empty: the address of its console, with the user of
+# source.url or destination.url.
+probe_urls = []
+# How long a console, and a query through it, may take to be answered: longer than server_login_retry.
+timeout = "30s"
+
+[router.haproxy]
+# Used with cutover.router = "haproxy": the runtime API of each, "/path/of/socket" or "host:port", at
+# level admin. haproxy's own file stays as it is: have it say the same before the next restart.
+sockets = []
+# The backend that leads to the database.
+backend = ""
+# Its server that is the source.
+source_server = ""
+# Its server that is the destination; in maintenance until the cutover.
+destination_server = ""
+# How a client comes to the database through each.
+probe_urls = []
+# How long an answer may take.
+timeout = "10s"
 
 [cleanup]
 # Whether the source is left read-only at the end.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from migrator import routers
 from migrator.context import ReadContext, WriteContext
 from migrator.errors import LeaseHeld, MigrationExists, PastNoReturn, WrongServer
 from migrator.pg.activity import end_orphans, hold_lock
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from migrator.config import Config
     from migrator.events import Emit
+    from migrator.routers import Router
 
 # A lock wait of an observer is never worth holding anybody up for.
 OBSERVER_TIMEOUT = "10s"
@@ -105,6 +107,7 @@ def reading(config: Config, record: MigrationRecord | None, emit: Emit) -> Itera
             names=_names(config, servers),
             config=config,
             emit=emit,
+            router=_router(config, stack),
         )
 
 
@@ -157,6 +160,7 @@ def writing(
             names=names,
             config=config,
             emit=emit,
+            router=_router(config, stack),
         )
         # After the cutover is committed only forward is safe, and a failover may have happened since.
         require_pinned(record, seen, timeline=timeline and cutover_record(seen) is None)
@@ -192,6 +196,12 @@ def _lock(session: ReadSession, names: Names, journal: Journal, record: Migratio
             pid=holder.pid,
             since=holder.since.isoformat(),
         ) from error
+
+
+def _router(config: Config, stack: ExitStack) -> Router:
+    router = routers.load(config.cutover.router)
+    stack.callback(router.release)
+    return router
 
 
 def _names(config: Config, servers: dict[str, Server]) -> Names:

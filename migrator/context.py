@@ -1,4 +1,4 @@
-"""What a step receives: sessions on both servers, names, options, and ways to tell and to wait.
+"""What a step receives: sessions on both servers, the router, names, options, ways to tell and to wait.
 
 A ``ReadContext`` can only look: its sessions are read-only by the server's own rule, and its type
 has no way to write. A ``WriteContext`` adds writing sessions.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from migrator.pg.names import Names
     from migrator.pg.server import Server
     from migrator.pg.session import ReadSession, WriteSession
+    from migrator.routers import Router
 
 
 Side = Literal["source", "destination"]
@@ -51,6 +52,7 @@ class ReadContext:
     step: str = ""
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    router: Router = field(kw_only=True)
 
     def reader(self, side: Side) -> ReadSession:
         """Return the session that looks at a side."""

@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.project",
     "tests.fixtures.road",
+    "tests.fixtures.routers",
     "tests.fixtures.writer",
     "tests.fixtures.network",
     "tests.fixtures.stage",
@@ -23,6 +24,7 @@ pytest_plugins = [
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("migrator")
     group.addoption("--source-major", type=int, default=17, help="major version of the source")
+    group.addoption("--need-routers", action="store_true", help="fail where pgbouncer or haproxy is missing")
     group.addoption("--all-faults", action="store_true", help="interrupt steps at every point")
     group.addoption("--destination-major", type=int, default=18, help="… of the destination")
     group.addoption("--packaging", action="store_true", help="install the wheel elsewhere and try it")

@@ -186,7 +186,7 @@ def test_a_duration_without_a_unit_or_out_of_bounds_is_refused(found: str) -> No
         ("sequences__shift", 2**62, "a whole number from 0 to 2^62 - 1"),
         ("sequences__shift", 2**70, "a whole number from 0 to 2^62 - 1"),
         ("cutover__fence", "trigger", '"lock"'),
-        ("cutover__router", "pgbouncer", '"manual" or "command"'),
+        ("cutover__router", "nginx", '"manual" or "command" or "pgbouncer" or "haproxy"'),
         ("cleanup__source_read_only", "yes", "true or false"),
         ("tables__include", "public.*", "a list of shell patterns"),
         ("tables__include", [], "a list of shell patterns"),
@@ -271,3 +271,46 @@ def test_no_message_and_no_repr_shows_a_password(tmp_path: Path) -> None:
 def test_a_relative_store_lies_beside_the_file(url: str, resolved: str) -> None:
     config = msgspec.convert(tree(state__url=url), Config)
     assert LoadedConfig(Path("/etc/shop/migrator.toml"), config).state_url == resolved
+
+
+def test_the_pgbouncer_router_needs_its_consoles_and_its_line(tmp_path: Path) -> None:
+    text = MINIMAL + '[cutover]\nrouter = "pgbouncer"\n'
+    message = refusal(tmp_path, text)
+    assert "router.pgbouncer.admin_urls is []" in message
+    assert 'router.pgbouncer.database is ""' in message
+    text += (
+        '[router.pgbouncer]\ndatabase = "shop"\nadmin_urls = ["postgresql://a@one/pgbouncer", "host=two"]\n'
+    )
+    loaded = load(write(tmp_path, text)).config.router.pgbouncer
+    assert loaded.config_files == ("/etc/pgbouncer/pgbouncer.ini",)
+    two = load(write(tmp_path, text + 'config_file = ["/a.ini", "/b.ini"]\n')).config.router.pgbouncer
+    assert two.config_files == ("/a.ini", "/b.ini")
+    for line, said in (
+        ('config_file = ["a", "b", "c"]', "router.pgbouncer.config_file is"),
+        ('config_file = ""', "router.pgbouncer.config_file is ''"),
+        ("config_file = 5", "router.pgbouncer.config_file is 5; accepted is the path of a file"),
+        ('probe_urls = ["host=one"]', "router.pgbouncer.probe_urls holds 1"),
+        ('probe_urls = ["postgresql://a:ge@heim@x/y", "host=two"]', "probe_urls, number 1, cannot be used"),
+        (
+            'destination_address = "nowhere"',
+            "router.pgbouncer.destination_address is 'nowhere'; accepted is \"h",
+        ),
+        ('config_file = "pgbouncer.ini"', "accepted is one file, by its whole path"),
+    ):
+        message = refusal(tmp_path, f"{text}{line}\n")
+        assert said in message
+        assert "heim" not in message
+
+
+def test_the_haproxy_router_needs_its_sockets_servers_and_a_way_through(tmp_path: Path) -> None:
+    text = MINIMAL + '[cutover]\nrouter = "haproxy"\n[router.haproxy]\n'
+    message = refusal(tmp_path, text)
+    for key in ("sockets", "backend", "source_server", "destination_server", "probe_urls"):
+        assert f"router.haproxy.{key} " in message
+    text += 'sockets = ["/run/haproxy/admin.sock"]\nprobe_urls = ["host=x"]\nbackend = "shop"\n'
+    text += 'source_server = "old"\n'
+    message = refusal(tmp_path, text + 'destination_server = "old"\n')
+    assert "router.haproxy.destination_server is 'old', the same as source_server" in message
+    message = refusal(tmp_path, text + 'destination_server = "new; shutdown"\n')
+    assert "accepted is a name as haproxy's configuration writes it" in message
+    assert load(write(tmp_path, text + 'destination_server = "new"\n')).config.router.haproxy.sockets

@@ -73,6 +73,16 @@ order by xact_start
 limit 3
 """
 
+SESSIONS = """
+select pid, usename as role, application_name as application, state,
+       extract(epoch from clock_timestamp() - xact_start)::int as age,
+       left(query, 100) as query
+from pg_catalog.pg_stat_activity
+where pid = any (%s)
+order by xact_start
+limit 3
+"""
+
 
 def hold_lock(session: ReadSession, names: Names) -> None:
     """Take the migration's advisory lock for the life of the session.
@@ -144,6 +154,11 @@ def name_writers(session: ReadSession) -> str:
 def name_holders(session: ReadSession, names: Names, relations: list[int], *, readers: bool = False) -> str:
     """Return who has locks that writers take on any of the tables, or with ``readers`` any lock."""
     return describe(session.rows(HOLDERS, [relations, readers, names.application]))
+
+
+def name_sessions(session: ReadSession, pids: list[int]) -> str:
+    """Return what those of the server's processes do that are there, the oldest transactions first."""
+    return describe(session.rows(SESSIONS, [pids]))
 
 
 def describe(rows: Iterable[Any]) -> str:

@@ -1,6 +1,7 @@
-"""Routers lead the application to the side that serves. One file per kind, found by its name.
+"""Routers lead the application to the side that takes the writes. One file per kind, found by its name.
 
-A router's contract is three methods; each may be called again after a crash and must then do no harm.
+Each method may be called again after a crash and must then do no harm. ``roles`` says which way it
+goes: what leads forward leads back.
 """
 
 from __future__ import annotations
@@ -9,24 +10,44 @@ import importlib
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from migrator.context import WriteContext
+    from collections.abc import Callable
+
+    from migrator.context import ReadContext, Roles, WriteContext
 
 
 class Router(Protocol):
-    """What the cutover needs of a router."""
+    """What a switchover needs of a router, in the order in which it asks for it.
 
-    def probe(self, ctx: WriteContext) -> None:
-        """Make sure, before the fence, that the router can do its work; raise StepFailed if not."""
+    One object serves a whole run: what takes time to open, ``probe`` opens and it keeps.
+    """
 
-    def close_source(self, ctx: WriteContext) -> None:
-        """Keep the application away from the source, which is fenced by now."""
+    def probe(self, ctx: ReadContext, roles: Roles) -> None:
+        """Make sure, before the fence, that the router can do all it will be asked; change nothing.
 
-    def point_to_destination(self, ctx: WriteContext) -> None:
-        """Lead the application to the destination, which takes writes by now."""
+        It leads to the publisher now. Raises MigratorError saying what is missing.
+        """
+
+    def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
+        """Hold new transactions back, right before the fence, and wait for those that run.
+
+        Raises TimedOut after ``timeout`` seconds, naming who is in the way; nothing is held then.
+        """
+
+    def resume(self, ctx: WriteContext, roles: Roles) -> None:
+        """Let go, where it was: the hand-over was given up. Does nothing where nothing is held."""
+
+    def close(self, ctx: WriteContext, roles: Roles) -> None:
+        """Keep the application away from the publisher, which is fenced for good by now."""
+
+    def switch(self, ctx: WriteContext, roles: Roles) -> None:
+        """Lead the application to the subscriber, which takes writes by now; let go; prove it."""
+
+    def release(self) -> None:
+        """Close what the router has kept open."""
 
 
 def load(kind: str) -> Router:
-    """Return the router of that kind: ``ROUTER`` in ``migrator/routers/{kind}.py``."""
+    """Return a new router of that kind: ``ROUTER`` in ``migrator/routers/{kind}.py`` makes it."""
     module = importlib.import_module(f"migrator.routers.{kind}")
-    router: Router = module.ROUTER
-    return router
+    make: Callable[[], Router] = module.ROUTER
+    return make()

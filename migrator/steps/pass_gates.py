@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from migrator.errors import GateClosed
+from migrator.context import FORWARD
+from migrator.errors import GateClosed, MigratorError
 from migrator.step import Absent, Done, Found, Partial, Step
 from migrator.switchover import drain, gates, streams
 from migrator.switchover.procedure import cutover_record
@@ -19,7 +21,8 @@ ROUND_TRIPS = 3
 class PassGates(Step):
     """Make sure that everything which must hold right before the fence holds.
 
-    Changes: one row of our heartbeat table; a stream that a killed cutover left stopped runs again.
+    Changes: one row of our heartbeat table; a stream that a killed cutover left stopped runs again, and
+    a router that it left paused lets go.
     Recognised by: all gates open, and a fresh heartbeat that has arrived.
     Locks and cost: none.
     If it fails: nothing has happened to the application; the message names each closed gate.
@@ -32,7 +35,7 @@ class PassGates(Step):
         """Ask every gate."""
         if cutover_record(ctx) is not None:
             return Done({"cutover": True})
-        why = gates.closed(ctx)
+        why = _closed(ctx)
         if why:
             return Partial("; ".join(why))
         tokens = drain.proven(ctx, FRESH)
@@ -51,7 +54,10 @@ class PassGates(Step):
             timeout=15,
             explain=lambda: "; ".join(gates.stream_is_live(ctx)),
         )
-        why = gates.closed(ctx)
+        # A router that cannot be asked is one of the closed gates.
+        with suppress(MigratorError):
+            ctx.router.resume(ctx, FORWARD)
+        why = _closed(ctx)
         if why:
             raise GateClosed(
                 "the cutover is not safe now: " + "; ".join(why),
@@ -69,3 +75,12 @@ class PassGates(Step):
 
     def undo(self, ctx: WriteContext) -> None:
         """Do nothing: a gate leaves nothing behind."""
+
+
+def _closed(ctx: ReadContext) -> list[str]:
+    why = gates.closed(ctx)
+    try:
+        ctx.router.probe(ctx, FORWARD)
+    except MigratorError as error:
+        why.append(f"router {ctx.config.cutover.router}: {error.message}; {error.hint}")
+    return why

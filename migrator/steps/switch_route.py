@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator import routers
+from migrator.context import FORWARD
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Done, Found, Partial, Step
 
@@ -18,7 +18,9 @@ class SwitchRoute(Step):
     """Lead the application to the destination.
 
     Changes: whatever ``[cutover] router`` stands for: ``manual`` asks the operator, ``command`` runs
-    the configured programs.
+    the configured programs, ``pgbouncer`` rewrites the database's line (the file as it was stays beside
+    it), reloads and resumes, ``haproxy`` makes one server ready, puts the other one in maintenance and
+    shuts its sessions down. The last two prove it by a query through them.
     Recognised by: the record in the destination's journal, written when the router is done.
     Locks and cost: none.
     If it fails: the source stays fenced and the destination takes writes; run the same command again,
@@ -33,8 +35,7 @@ class SwitchRoute(Step):
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Ask the router, then record it."""
-        kind = ctx.config.cutover.router
-        router = routers.load(kind)
-        router.close_source(ctx)
-        router.point_to_destination(ctx)
-        WritableRegistry(ctx.write_destination, ctx.names).record(EVENT, {"router": kind})
+        ctx.router.close(ctx, FORWARD)
+        ctx.router.switch(ctx, FORWARD)
+        evidence = {"router": ctx.config.cutover.router}
+        WritableRegistry(ctx.write_destination, ctx.names).record(EVENT, evidence)
