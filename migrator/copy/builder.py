@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from functools import partial
@@ -19,7 +20,7 @@ from migrator.pg.session import WriteSession
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from migrator.context import WriteContext
+    from migrator.context import ReadContext, WriteContext
     from migrator.pg.dump import Entry
 
 # What the builds may use together is a quarter of the shared buffers, by rule of thumb a sixteenth of the
@@ -38,6 +39,8 @@ cross join pg_catalog.pg_settings b
 where m.name = 'maintenance_work_mem'
   and b.name = 'shared_buffers'
 """
+# By a socket of the file system, or from an address of the server's own.
+HERE = "select pg_catalog.inet_client_addr() is not distinct from pg_catalog.inet_server_addr()"
 POOL = "build"
 PARALLEL = "select pg_catalog.set_config('max_parallel_maintenance_workers', %s, false)"
 
@@ -144,6 +147,11 @@ def build_all(ctx: WriteContext, tasks: list[Task], scheduler: Scheduler | None 
         asyncio.run((scheduler or Scheduler({POOL: builders(ctx)})).run(tasks))
     except BaseExceptionGroup as error:
         raise relay_failure(error) from error
+
+
+def known_cores(ctx: ReadContext) -> int | None:
+    """Return how many cores the destination has, which can be known only where it runs on this machine."""
+    return len(os.sched_getaffinity(0)) if ctx.destination.value(HERE) else None
 
 
 def lend_workers(session: WriteSession, spare: int) -> None:

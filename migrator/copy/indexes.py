@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from migrator.copy import post_data
-from migrator.copy.builder import POOL, Builder, build_all, builders, lend_workers
+from migrator.copy.builder import POOL, Builder, build_all, builders, known_cores, lend_workers
 from migrator.copy.scheduler import Name, Ready, Scheduler, Task
 from migrator.pg.dump import Entry, Part, SchemaDump
 from migrator.pg.versions import Feature
@@ -91,10 +91,11 @@ def tasks(
     """
     owners = {row.oid: row for row in ctx.source.rows(OWNERS)}
     parallel = ctx.destination_server.has(Feature.PARALLEL_INDEX_BUILD)
+    cores = known_cores(ctx)
 
     def restore(these: list[Entry], worker: Builder) -> None:
         if parallel:
-            lend_workers(worker.session, scheduler.spare(POOL))
+            lend_workers(worker.session, scheduler.spare(POOL, cores))
         worker.restore(STEP, dump.preamble, these)
 
     async def run(these: list[Entry], worker: Builder) -> None:

@@ -86,10 +86,11 @@ class Scheduler:
                 for _ in range(min(pool.size, self._left[name])):
                     group.create_task(self._serve(name, pool))
 
-    def spare(self, pool: str) -> int:
-        """Return how many workers of a pool have nothing to do, nor soon will."""
+    def spare(self, pool: str, at_most: int | None = None) -> int:
+        """Return how many workers of a pool have nothing to do, nor soon will; of ``at_most`` so many."""
         busy = self._running[pool] + len(self._ready[pool])
-        return max(self._pools[pool].size - busy, 0)
+        size = self._pools[pool].size
+        return max((size if at_most is None else min(size, at_most)) - busy, 0)
 
     async def _serve(self, name: str, pool: Pool) -> None:
         task = await self._next(name)
