@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +14,6 @@ from migrator.connections import (
     pin_of,
     reading,
     refuse_other_servers,
-    refuse_past_no_return,
     require_pinned,
     writing,
 )
@@ -26,6 +25,7 @@ from migrator.errors import (
 )
 from migrator.events import Emit, ignore
 from migrator.observe import (
+    history,
     next_command,
     progress,
     status,
@@ -35,7 +35,6 @@ from migrator.pg.catalog import wanted_tables
 from migrator.recording import Recorder
 from migrator.report import (
     AdvanceReport,
-    AttemptReport,
     FindingReport,
     HistoryReport,
     PlanReport,
@@ -44,8 +43,7 @@ from migrator.report import (
 )
 from migrator.runner import Runner
 from migrator.store.journal import Journal, MigrationRecord
-from migrator.switchover.procedure import cutover_record
-from migrator.workflow import State, Transition
+from migrator.workflow import REFRESH, REHEARSAL, SWITCH_BACK, State, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +86,9 @@ class App:
 
     def journal(self, *, create: bool = False) -> Journal:
         """Return the store, opened once; only ``plan`` makes one."""
+        if create and self._journal is not None:
+            self._journal.close()
+            self._journal = None
         if self._journal is None:
             self._journal = Journal.open(self.state_url, create=create)
         return self._journal
@@ -102,7 +103,9 @@ class App:
         Raises MigrationExists when it has already left ``planned``, ChecksBlocked when preflight
         finds something that must be fixed first.
         """
-        record = self._recorded()
+        record = None
+        with suppress(UnknownMigration):
+            record = self.journal().find(self.name)
         if record is not None and record.state is not State.PLANNED:
             raise MigrationExists(
                 f"refused: migration {self.name!r} is planned already and stands at {record.state}",
@@ -141,8 +144,9 @@ class App:
             # Whoever held the lock before us may have moved the state.
             left = plan.path(self._known().state, to or ahead[-1].target)
             runner = Runner(self.journal(), record.id, ctx)
+            plan.refuse_half_back(ctx, self._known().state)
             for transition in left:
-                if not self._half_done_for_good(ctx, transition):
+                if not plan.is_past_checks(ctx, transition):
                     findings = run_checks(ctx, transition.name)
                     self.journal().record_findings(record.id, findings)
                     plan.refuse_blocked(findings)
@@ -156,22 +160,30 @@ class App:
         record = self._known()
         behind = plan.path_back(record.state, to)
         with reading(self.config, record, self.emit) as ctx:
-            refuse_past_no_return(ctx)
-            return plan.plan_report(ctx, record.state, [], plan.backward(ctx, behind))
+            transitions = plan.backward(ctx, behind)
+            if behind and plan.is_given_away(ctx, record.state):
+                transitions = plan.forward(ctx, (SWITCH_BACK,)) + transitions
+            return plan.plan_report(ctx, record.state, [], transitions)
 
     def rollback(self, to: State) -> AdvanceReport:
-        """Undo back to ``to``, last step first.
+        """Undo back to ``to``, last step first; once the cutover is committed, switch back before that.
 
-        Raises OutOfOrder when ``to`` is ahead, PastNoReturn once the cutover is committed.
+        A cutover that was cut short after its commit is completed first. Raises OutOfOrder when ``to`` is
+        ahead, GateClosed when there is no way back.
         """
         record = self._known()
         plan.path_back(record.state, to)
         started = time.monotonic()
 
         def work(ctx: WriteContext) -> None:
-            refuse_past_no_return(ctx)
+            state = self._known().state
+            behind = plan.path_back(state, to)
             runner = Runner(self.journal(), record.id, ctx)
-            for transition in plan.path_back(self._known().state, to):
+            if behind and plan.is_given_away(ctx, state):
+                if state is not SWITCH_BACK.source:
+                    runner.advance(behind[0])
+                runner.run_steps(SWITCH_BACK)
+            for transition in behind:
                 runner.undo(transition, self._known().state)
 
         self._alone(record, f"rollback-to {to}", work, timeline=False)
@@ -179,12 +191,7 @@ class App:
 
     def preview_refresh(self) -> PlanReport:
         """Say what ``refresh`` would do, and write nothing."""
-        record = self._known()
-        steps = plan.refreshing(record.state)
-        with reading(self.config, record, self.emit) as ctx:
-            require_pinned(record, ctx)
-            refuse_past_no_return(ctx)
-            return plan.plan_report(ctx, record.state, [], plan.forward(ctx, (steps,)))
+        return self._preview_beside(REFRESH)
 
     def refresh(self) -> AdvanceReport:
         """Take in the tables that the source has got since; the state stays.
@@ -192,17 +199,15 @@ class App:
         Raises OutOfOrder in another state than ``replicating`` and ``seq_synced``, or what the failing
         step raised.
         """
-        record = self._known()
-        plan.refreshing(record.state)
-        started = time.monotonic()
+        return self._run_beside(REFRESH)
 
-        def work(ctx: WriteContext) -> None:
-            refuse_past_no_return(ctx)
-            runner = Runner(self.journal(), record.id, ctx)
-            runner.run_steps(plan.refreshing(self._known().state))
+    def preview_rehearsal(self) -> PlanReport:
+        """Say what ``rehearse`` would do, and write nothing."""
+        return self._preview_beside(REHEARSAL)
 
-        self._alone(record, "refresh", work)
-        return self._advanced(record.state, started)
+    def rehearse(self) -> AdvanceReport:
+        """Rehearse the cutover: fence, drain, measure, roll back; the state stays. Raises as ``refresh``."""
+        return self._run_beside(REHEARSAL)
 
     def status(self) -> StatusReport:
         """Say where the migration stands."""
@@ -214,19 +219,27 @@ class App:
 
     def history(self) -> HistoryReport:
         """Return everything that was tried."""
-        record = self._known(check_workflow=False)
-        names = [field.name for field in fields(AttemptReport) if field.name != "number"]
-        attempts = tuple(
-            AttemptReport(a.id, *(getattr(a, name) for name in names))
-            for a in self.journal().attempts(record.id)
-        )
-        return HistoryReport(record.name, record.state.value, attempts)
+        return history(self.journal(), self._known(check_workflow=False))
 
-    def _recorded(self) -> MigrationRecord | None:
-        try:
-            return self.journal().find(self.name)
-        except UnknownMigration:
-            return None
+    def _preview_beside(self, steps: Transition) -> PlanReport:
+        record = self._known()
+        beside = plan.beside(record.state, steps)
+        with reading(self.config, record, self.emit) as ctx:
+            require_pinned(record, ctx)
+            plan.refuse_past_no_return(ctx, steps)
+            return plan.plan_report(ctx, record.state, [], plan.forward(ctx, (beside,)))
+
+    def _run_beside(self, steps: Transition) -> AdvanceReport:
+        record = self._known()
+        plan.beside(record.state, steps)
+        started = time.monotonic()
+
+        def work(ctx: WriteContext) -> None:
+            plan.refuse_past_no_return(ctx, steps)
+            Runner(self.journal(), record.id, ctx).run_steps(plan.beside(self._known().state, steps))
+
+        self._alone(record, steps.name, work)
+        return self._advanced(record.state, started)
 
     def _known(self, *, check_workflow: bool = True) -> MigrationRecord:
         record = self.journal().load(self.name)
@@ -257,17 +270,13 @@ class App:
         )
         Endurance(self.config.connections.retry_for, self.emit).run(connect, work)
 
-    def _half_done_for_good(self, ctx: ReadContext, transition: Transition) -> bool:
-        # After the point of no return checks cannot stop anything any more; only forward is safe.
-        return transition.no_return_at is not None and cutover_record(ctx) is not None
-
     def _write_plan(
         self,
         ctx: ReadContext,
         record: MigrationRecord | None,
         findings: list[FindingReport],
     ) -> None:
-        journal = self.journal() if record else self._created()
+        journal = self.journal(create=record is None)
         write: Callable[..., object] = (
             partial(journal.replan, record.id) if record else partial(journal.create, self.name)
         )
@@ -279,12 +288,6 @@ class App:
             tables=[t.label for t in wanted_tables(ctx.source, self.config.tables)],
             findings=findings,
         )
-
-    def _created(self) -> Journal:
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-        return self.journal(create=True)
 
     def _advanced(self, came_from: State, started: float) -> AdvanceReport:
         state = self._known().state

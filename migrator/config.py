@@ -100,12 +100,15 @@ class SequencesSection(Section, frozen=True):
 
 
 class CutoverSection(Section, frozen=True):
-    """How the writes are handed over."""
+    """How the writes are handed over. No transaction is as old as the default of the blockers' age."""
 
     max_pause: Duration = Duration(10)
     max_lag: Duration = Duration(5)
     lock_timeout: Duration = Duration(1)
     attempts: Count = 5
+    max_transaction_age: Duration = Duration(60)
+    terminate_blockers_after: Duration = Duration(24 * 86400)
+    reverse: Literal["required", "auto", "off"] = "required"
     fence: Literal["lock"] = "lock"
     router: Literal["manual", "command", "pgbouncer", "haproxy"] = "manual"
 

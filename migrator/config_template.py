@@ -82,6 +82,13 @@ max_lag = "5s"
 lock_timeout = "1s"
 # How often it is tried.
 attempts = 5
+# A cutover is not begun while a transaction on the tables is older than this.
+max_transaction_age = "1min"
+# Who keeps the locks from being had is ended when its transaction is older than this.
+terminate_blockers_after = "24d"
+# The stream that leads back: "required" refuses a cutover without it, "auto" goes on without it where it
+# cannot be had, "off" does without.
+reverse = "required"
 # How the source is kept from taking writes: "lock" (one transaction and a trigger per table).
 fence = "lock"
 # How clients come to the destination: "manual" (you are asked to do it), "command", "pgbouncer" or

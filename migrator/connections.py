@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from migrator import routers
 from migrator.context import ReadContext, WriteContext
-from migrator.errors import LeaseHeld, MigrationExists, PastNoReturn, WrongServer
+from migrator.errors import LeaseHeld, MigrationExists, WrongServer
 from migrator.pg.activity import end_orphans, hold_lock
 from migrator.pg.names import Names
 from migrator.pg.registry import Registry
@@ -15,7 +15,7 @@ from migrator.pg.server import Server
 from migrator.pg.session import ReadSession, WriteSession
 from migrator.store.journal import Journal, MigrationRecord, Pin
 from migrator.store.lease import Holder
-from migrator.switchover.procedure import cutover_record
+from migrator.switchover.records import handed_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,15 +77,6 @@ def refuse_other_servers(ctx: ReadContext, record: MigrationRecord | None) -> No
         raise MigrationExists(
             f"refused: migration {record.name!r} was begun between other databases",
             hint="name those again and migrator rollback-to planned, or give this one another name",
-        )
-
-
-def refuse_past_no_return(ctx: ReadContext) -> None:
-    """Raise PastNoReturn once the cutover is committed in the databases."""
-    if cutover_record(ctx) is not None:
-        raise PastNoReturn(
-            "refused: the cutover is committed in the databases, and this version cannot take it back yet",
-            hint="migrator advance",
         )
 
 
@@ -163,7 +154,7 @@ def writing(
             router=_router(config, stack),
         )
         # After the cutover is committed only forward is safe, and a failover may have happened since.
-        require_pinned(record, seen, timeline=timeline and cutover_record(seen) is None)
+        require_pinned(record, seen, timeline=timeline and handed_over(seen) is None)
         for session in (source, destination):
             _lock(session, names, journal, record)
             session.execute("select set_config('application_name', %s, false)", [names.application])

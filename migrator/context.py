@@ -7,8 +7,10 @@ has no way to write. A ``WriteContext`` adds writing sessions.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Self
+
+from msgspec import structs
 
 from migrator.errors import TimedOut
 from migrator.events import Emit, StepNote, StepProgress, ignore
@@ -53,14 +55,39 @@ class ReadContext:
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     router: Router = field(kw_only=True)
+    roles: Roles = FORWARD
+
+    def mirrored(self) -> Self:
+        """Return this context with the roles of the two sides swapped.
+
+        Whatever leads from the source to the destination leads the other way in it: what is called
+        ``source`` takes the writes now, what is called ``destination`` is to take them.
+        """
+        replication = self.config.replication
+        return replace(
+            self,
+            source=self.destination,
+            destination=self.source,
+            source_server=self.destination_server,
+            destination_server=self.source_server,
+            config=structs.replace(
+                self.config,
+                replication=structs.replace(
+                    replication,
+                    source_conninfo=replication.destination_conninfo,
+                    destination_conninfo=replication.source_conninfo,
+                ),
+            ),
+            roles=Roles(self.roles.subscriber, self.roles.publisher),
+        )
 
     def reader(self, side: Side) -> ReadSession:
-        """Return the session that looks at a side."""
-        return self.source if side == "source" else self.destination
+        """Return the session that looks at a side, whatever its role."""
+        return self.source if side == self.roles.publisher else self.destination
 
     def server(self, side: Side) -> Server:
-        """Return what is known of a side's server."""
-        return self.source_server if side == "source" else self.destination_server
+        """Return what is known of a side's server, whatever its role."""
+        return self.source_server if side == self.roles.publisher else self.destination_server
 
 
 @dataclass
@@ -71,9 +98,15 @@ class WriteContext(ReadContext):
     write_destination: WriteSession = field(kw_only=True)
     confirm: Callable[[str], bool] = field(default=lambda _question: True, kw_only=True)
 
+    def mirrored(self) -> Self:
+        """Return this context with the roles of the two sides swapped, writing sessions included."""
+        return replace(
+            super().mirrored(), write_source=self.write_destination, write_destination=self.write_source
+        )
+
     def writer(self, side: Side) -> WriteSession:
-        """Return the session that may write to a side."""
-        return self.write_source if side == "source" else self.write_destination
+        """Return the session that may write to a side, whatever its role."""
+        return self.write_source if side == self.roles.publisher else self.write_destination
 
     def progress(self, done: int, total: int, unit: str, what: str = "") -> None:
         """Tell how far the current step is."""

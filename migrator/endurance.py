@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from migrator.errors import ConnectionLost, LeaseHeld, MigratorError, ToolFailed, Unreachable
 from migrator.events import Emit, StepNote
-from migrator.workflow import TRANSITIONS
+from migrator.workflow import SWITCH_BACK, TRANSITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 # A server that goes down again and again under the same step is not to be brought down once more.
 LOSSES_OF_A_STEP = 5
-ONCE = {t.no_return_at for t in TRANSITIONS}
+ONCE = {t.no_return_at for t in (*TRANSITIONS, SWITCH_BACK)}
 
 
 class Endurance:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from migrator.connections import reading
-from migrator.copy.protection import Burden, burdens, worst
 from migrator.copy.snapshot import find_slots
 from migrator.errors import Unreachable
 from migrator.events import ignore
+from migrator.observe_stream import stream_report
 from migrator.pg import publication
 from migrator.pg.catalog import unlogged_tables, unpublished_tables
 from migrator.pg.index_builds import index_builds
@@ -19,31 +19,27 @@ from migrator.pg.registry import Registry
 from migrator.pg.second_copy import objects_pause, tables_pause
 from migrator.pg.session import shown
 from migrator.report import (
+    AttemptReport,
+    HistoryReport,
     IndexProgress,
-    PartReport,
     ProgressReport,
     ServerReport,
     StatusReport,
     StepReport,
-    StreamReport,
     TableProgress,
     TransitionReport,
 )
 from migrator.store.lease import process_is_gone
 from migrator.switchover import fence, streams
-from migrator.switchover.procedure import cutover_record
+from migrator.switchover.records import handed_over, rehearsal
+from migrator.switchover.way_back import way_back
 from migrator.workflow import STATES, TRANSITIONS, Lifecycle, State
 
 if TYPE_CHECKING:
     from migrator.config import Config
     from migrator.context import ReadContext
-    from migrator.store.journal import Journal, MigrationRecord, SampleRecord
+    from migrator.store.journal import Journal, MigrationRecord
     from migrator.store.records import AttemptRecord
-
-# How far back a trend looks while samples are being taken.
-TREND = timedelta(minutes=5)
-# A stream of which nothing is to be said.
-WELL = "streaming"
 
 
 def server_report(ctx: ReadContext, side: str) -> ServerReport:
@@ -77,71 +73,6 @@ def next_command(state: State) -> str:
     return "migrator advance" if Lifecycle(state).next() else ""
 
 
-def growth(samples: list[SampleRecord], retained: int, at: datetime) -> float | None:
-    """Return by how many bytes per second retained WAL grows, or None where samples do not say.
-
-    It is measured from the oldest sample of the last minutes, or from the newest of all, to what is
-    retained ``at`` this moment.
-    """
-    known = [s for s in samples if s.values.get("wal_status") != "gone"]
-    first = next((s for s in known if at - s.at <= TREND), known[-1] if known else None)
-    seconds = (at - first.at).total_seconds() if first else 0.0
-    if first is None or seconds < 1:
-        return None
-    return float((retained - first.values["retained_bytes"]) / seconds)
-
-
-def stream_report(ctx: ReadContext, samples: list[SampleRecord]) -> StreamReport | None:
-    """Describe the forward stream and what the source bears for it, or None where there is neither."""
-    subscriptions = streams.find_subscriptions(ctx)
-    each = burdens(ctx)
-    source = worst(each)
-    is_gone = source.wal_status == "gone"
-    if not subscriptions and is_gone:
-        return None
-    parts = _parts(ctx, subscriptions, {b.slot: b for b in each})
-    states = [part.state for part in parts]
-    errors = [part.error_count for part in parts if part.error_count is not None]
-    well = states.count(WELL)
-    return StreamReport(
-        states[0] if len(set(states)) == 1 else f"{well} of {len(states)} {WELL}",
-        lag_bytes=source.lag_bytes,
-        lag_seconds=source.lag_seconds,
-        retained_bytes=None if is_gone else source.retained_bytes,
-        wal_status=source.wal_status,
-        error_count=sum(errors) if errors else None,
-        retained_growth=None if is_gone else growth(samples, source.retained_bytes, datetime.now(UTC)),
-        safe_wal_size=source.safe_wal_size,
-        snapshot_seconds=source.snapshot_seconds,
-        snapshot_transactions=source.snapshot_transactions,
-        catalog_transactions=source.catalog_transactions,
-        parts=tuple(parts) if len(parts) > 1 else (),
-    )
-
-
-def _parts(
-    ctx: ReadContext, subscriptions: list[streams.Subscription], burden: dict[str | None, Burden]
-) -> list[PartReport]:
-    here = {s.stream: s for s in subscriptions}
-    there = {s for s in ctx.names.streams if s in here or s.slot in burden}
-    there |= set(publication.published_streams(ctx.source, ctx.names))
-    parts = []
-    for stream in sorted(there, key=lambda s: s.number):
-        subscription, slot = here.get(stream), burden.get(stream.slot)
-        parts.append(
-            PartReport(
-                stream.subscription,
-                subscription.state if subscription else "no subscription yet",
-                lag_bytes=slot.lag_bytes if slot else None,
-                lag_seconds=slot.lag_seconds if slot else None,
-                retained_bytes=slot.retained_bytes if slot else None,
-                wal_status=slot.wal_status if slot else "gone",
-                error_count=streams.apply_errors(ctx, subscription.oid) if subscription else None,
-            )
-        )
-    return parts
-
-
 def index_reports(ctx: ReadContext) -> tuple[IndexProgress, ...]:
     """Describe the index builds that go on at the destination."""
     return tuple(
@@ -159,10 +90,12 @@ def warnings(ctx: ReadContext, record: MigrationRecord) -> list[str]:
     ):
         if (server.system_identifier, server.timeline) != (pin.system_identifier, pin.timeline):
             found.append(f"the {server.side} is not the server this migration was planned with")
-    committed = cutover_record(ctx) is not None
+    committed = handed_over(ctx) is not None
+    if record.state is State.CUTOVER and handed_over(ctx.mirrored()) is not None:
+        found.append("the writes are given back, which is not completed: migrator rollback-to replicating")
     if committed and record.state is State.SEQ_SYNCED:
         found.append("the cutover is committed and not finished: migrator advance completes it")
-    elif not committed and fence.fenced_tables(ctx.source, ctx.names, up=True):
+    elif not committed and fence.is_up(ctx.source, ctx.names):
         found.append("the source's fence is up and no cutover is recorded")
     if not committed and publication.published_streams(ctx.source, ctx.names):
         new = unpublished_tables(ctx.source, ctx.names, ctx.config.tables)
@@ -178,7 +111,7 @@ def warnings(ctx: ReadContext, record: MigrationRecord) -> list[str]:
 
 def second_copy_seconds(ctx: ReadContext) -> float | None:
     """Estimate what the second copy adds to the cutover's pause; None where nothing is to be copied."""
-    if cutover_record(ctx) is not None:
+    if handed_over(ctx) is not None:
         return None
     tables = ctx.config.tables
     seconds = []
@@ -188,6 +121,14 @@ def second_copy_seconds(ctx: ReadContext) -> float | None:
     if tables.large_objects == "copy":
         seconds.append(objects_pause(*amount(ctx.source)))
     return round(sum(seconds), 3) if seconds else None
+
+
+def rehearsed(ctx: ReadContext) -> str:
+    """Return the pause of the last rehearsal and how long ago it was, or nothing."""
+    last = rehearsal(ctx.source, ctx.names)
+    if last is None:
+        return ""
+    return f"{last['total_ms']:.0f} ms, {timedelta(seconds=round(last['age_seconds']))} ago"
 
 
 def told(attempt: AttemptRecord | None) -> str:
@@ -225,6 +166,8 @@ def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusR
                 destination=server_report(ctx, "destination"),
                 stream=stream_report(ctx, journal.samples(record.id, "source")),
                 warnings=tuple(warnings(ctx, record)),
+                way_back=way_back(ctx),
+                rehearsal=rehearsed(ctx),
                 second_copy_seconds=second_copy_seconds(ctx),
             )
     except Unreachable as error:
@@ -232,6 +175,15 @@ def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusR
         if error.fields["side"] == "source":
             return replace(report, source=unreachable_report(config, "source", error.message))
         return replace(report, destination=unreachable_report(config, "destination", error.message))
+
+
+def history(journal: Journal, record: MigrationRecord) -> HistoryReport:
+    """Return everything that was tried, oldest first."""
+    names = [field.name for field in fields(AttemptReport) if field.name != "number"]
+    attempts = tuple(
+        AttemptReport(a.id, *(getattr(a, name) for name in names)) for a in journal.attempts(record.id)
+    )
+    return HistoryReport(record.name, record.state.value, attempts)
 
 
 def progress(config: Config, journal: Journal, record: MigrationRecord) -> ProgressReport:

@@ -13,7 +13,8 @@ from migrator.pg.catalog import wanted_tables
 from migrator.pg.catalog_sequences import sequences
 from migrator.report import PlanReport, StepReport, TransitionReport
 from migrator.step import Conflict, Done, Partial, load_step
-from migrator.workflow import REFRESH, REFRESHABLE, TRANSITIONS, Lifecycle, State, Transition
+from migrator.switchover.records import handed_over
+from migrator.workflow import STREAMING, TRANSITIONS, Lifecycle, State, Transition
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext
@@ -34,31 +35,60 @@ def path(state: State, to: State | None) -> tuple[Transition, ...]:
     return (lifecycle.require(following.name),) if following else lifecycle.path_to(state)
 
 
-def refreshing(state: State) -> Transition:
-    """Return what ``refresh`` runs. Raises OutOfOrder in a state without a stream that is to go on."""
-    if state not in REFRESHABLE:
+def beside(state: State, steps: Transition) -> Transition:
+    """Return what ``refresh`` or ``rehearse`` runs beside the way of the states.
+
+    Raises OutOfOrder in a state without a stream that is to go on.
+    """
+    if state not in STREAMING:
+        following = Lifecycle(state).next()
+        allowed = [following.name] if following else []
         raise OutOfOrder(
-            f"refused: the migration is {state}, and refresh needs state {' or '.join(REFRESHABLE)}",
-            hint="migrator status",
+            f"refused: the migration is {state}, and {steps.name} needs state {' or '.join(STREAMING)}; "
+            f"what is allowed now is {' '.join(allowed) or 'nothing'}",
+            hint="migrator advance" if following else "migrator status",
             state=state.value,
-            allowed=[],
+            allowed=allowed,
         )
-    return replace(REFRESH, source=state, target=state)
+    return replace(steps, source=state, target=state)
 
 
 def path_back(state: State, to: State) -> tuple[Transition, ...]:
     """Return the transitions that ``rollback-to`` undoes, last first.
 
-    Raises OutOfOrder when ``to`` is ahead, PastNoReturn from ``cutover``.
+    Raises OutOfOrder when ``to`` is ahead.
     """
-    if state is State.CUTOVER and to is not State.CUTOVER:
-        raise PastNoReturn(
-            "refused: the migration is past its point of no return (cutover), and this version "
-            "cannot take it back yet",
-            hint="migrator advance",
-            state=state.value,
-        )
     return Lifecycle(state).path_back_to(to)
+
+
+def is_given_away(ctx: ReadContext, state: State) -> bool:
+    """Return whether the writes are to be taken back first: the cutover is committed, or its state is on."""
+    return state is State.CUTOVER or handed_over(ctx) is not None
+
+
+def is_past_checks(ctx: ReadContext, transition: Transition) -> bool:
+    """Return whether checks cannot stop the transition any more, because only forward is safe."""
+    return transition.no_return_at is not None and handed_over(ctx) is not None
+
+
+def refuse_past_no_return(ctx: ReadContext, steps: Transition) -> None:
+    """Raise PastNoReturn when the cutover is committed in the databases, which ``steps`` come before."""
+    if handed_over(ctx) is not None:
+        raise PastNoReturn(
+            f"refused: the cutover is committed in the databases, and {steps.name} comes before it",
+            hint="migrator advance, or migrator rollback-to replicating",
+        )
+
+
+def refuse_half_back(ctx: ReadContext, state: State) -> None:
+    """Raise OutOfOrder when the writes are given back and ``rollback-to`` has not completed that."""
+    if state is State.CUTOVER and handed_over(ctx.mirrored()) is not None:
+        raise OutOfOrder(
+            "refused: the destination has given the writes back, and that is not completed",
+            hint="migrator rollback-to replicating",
+            state=state.value,
+            allowed=[],
+        )
 
 
 def refuse_blocked(findings: list[FindingReport]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # Seconds between two samples of a kind: enough for a trend, and nothing beside the copy itself.
 SAMPLE_EVERY = 2.0
+# How long a sample tells anything.
+KEPT = timedelta(days=7)
 
 
 class Recorder:
@@ -36,6 +39,7 @@ class Recorder:
         self._rows: dict[str, int] = {}
         self._source: SourceSampled | None = None
         self._sampled_at: dict[str, float] = {}
+        journal.prune_samples(migration_id, KEPT)
 
     def __call__(self, event: Event) -> None:
         """Record one event and pass it on."""

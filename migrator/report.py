@@ -118,6 +118,8 @@ class StatusReport(Report):
     """Where a migration stands. ``warnings`` come first in every rendering; ``next`` is a command.
 
     ``second_copy_seconds`` is what copying again what no stream carries adds to the cutover's pause, about.
+    ``way_back`` is available, degraded or lost once the cutover is done, with the reason; ``rehearsal`` is
+    the last one's pause and age.
     """
 
     migration: str
@@ -131,6 +133,8 @@ class StatusReport(Report):
     last_error: str = ""
     warnings: tuple[str, ...] = ()
     second_copy_seconds: float | None = None
+    way_back: str = ""
+    rehearsal: str = ""
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,11 @@ TRANSITIONS: tuple[Transition, ...] = (
         State.CUTOVER,
         (
             "prepare_fence",
+            "prepare_return",
             "pass_gates",
             "hand_over",
             "open_destination",
+            "start_return",
             "switch_route",
             "end_source_sessions",
         ),
@@ -124,10 +126,37 @@ REFRESH = Transition(
         "await_catch_up",
     ),
 )
-REFRESHABLE = (State.REPLICATING, State.SEQ_SYNCED)
+STREAMING = (State.REPLICATING, State.SEQ_SYNCED)
+
+# What ``rollback-to`` runs first from ``cutover``: the same switchover with the roles swapped, after which
+# the steps of ``cut_over`` that can be undone are.
+SWITCH_BACK = Transition(
+    "switch_back",
+    State.CUTOVER,
+    State.CUTOVER,
+    (
+        "prepare_back",
+        "hand_back",
+        "open_source",
+        "restart_stream",
+        "switch_route_back",
+        "end_destination_sessions",
+    ),
+    no_return_at="hand_back",
+)
+
+# What ``migrator rehearse`` runs; the state stays.
+REHEARSAL = Transition(
+    "rehearse",
+    State.REPLICATING,
+    State.REPLICATING,
+    ("prepare_fence", "prepare_return", "pass_gates", "rehearse"),
+)
 
 ALL_STEPS: tuple[str, ...] = tuple(step for t in TRANSITIONS for step in t.steps)
-EVERY_STEP: tuple[str, ...] = tuple(dict.fromkeys((*ALL_STEPS, *REFRESH.steps)))
+EVERY_STEP: tuple[str, ...] = tuple(
+    dict.fromkeys((*ALL_STEPS, *REFRESH.steps, *REHEARSAL.steps, *SWITCH_BACK.steps))
+)
 
 
 def parse_state(value: str) -> State:
@@ -198,7 +227,7 @@ class Lifecycle:
 
         Goes back from the cutover whatever the state is, because only the servers know what is half
         done (a failed ``advance``, or a store that was lost): undoing what is absent is nothing.
-        Raises OutOfOrder when ``target`` is ahead, or from the terminal state.
+        Raises OutOfOrder when ``target`` is ahead, from the terminal state, and at the cutover to itself.
         """
         here = STATES.index(State(self.state))
         there = STATES.index(target)
@@ -207,6 +236,8 @@ class Lifecycle:
         if State(self.state) is State.CLEANED:
             raise self._out_of_order("and there is no way back from it")
         last = next(i for i, t in enumerate(TRANSITIONS) if t.target is State.CUTOVER)
+        if there > last:
+            raise self._out_of_order("already")
         return tuple(reversed(TRANSITIONS[there : last + 1]))
 
     def _out_of_order(self, why: str) -> OutOfOrder:
@@ -225,7 +256,7 @@ def diagram(current: State | None = None) -> str:
     """Return the states and transitions as a mermaid state diagram, the current one marked."""
     lines = ["stateDiagram-v2", "    direction LR", f"    [*] --> {TRANSITIONS[0].source}: plan"]
     lines += [f"    {t.source} --> {t.target}: {t.name}" for t in TRANSITIONS]
-    lines += [f"    {t.target} --> {t.source}: rollback-to" for t in TRANSITIONS[:3]]
+    lines += [f"    {t.target} --> {t.source}: rollback-to" for t in TRANSITIONS[:4]]
     lines.append(f"    {State.CLEANED} --> [*]")
     if current is not None:
         lines += [

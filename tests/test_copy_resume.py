@@ -12,8 +12,9 @@ from migrator.copy import pieces as pieces_of
 from migrator.copy.relay import Relay
 from migrator.demo.proof import compare, find_missing
 from migrator.errors import ConnectionLost, SourceProtected, StepFailed
+from migrator.steps import await_catch_up
 from tests.fixtures import small
-from tests.fixtures.road import Road, run
+from tests.fixtures.road import Road, before, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,13 +96,13 @@ def test_tables_that_are_in_stay_and_the_others_follow_under_writes(
         break_after(patch, count, seen)
         with pytest.raises(Break):
             moved.advance("replicating")
-    before = recorded(moved)
-    assert len(before) == count
+    there = recorded(moved)
+    assert len(there) == count
     clients.wait_for(100)
     moved.advance("replicating")
     after = recorded(moved)
     assert len(after) == 7
-    assert before.items() <= after.items()
+    assert there.items() <= after.items()
     assert len({position for _, position in after.values()}) == (2 if count else 1)
     prove(moved, clients)
 
@@ -121,7 +122,7 @@ def test_a_table_in_pieces_counts_only_when_all_are_of_one_snapshot(
         with pytest.raises(Break):
             moved.advance("replicating")
     assert " of " in seen[0]
-    before = recorded(moved)
+    first = recorded(moved)
     clients.wait_for(100)
     moved.advance("replicating")
     after = recorded(moved)
@@ -129,7 +130,7 @@ def test_a_table_in_pieces_counts_only_when_all_are_of_one_snapshot(
     for piece, (_at, position) in after.items():
         of_table.setdefault(piece.rpartition(" ")[0], set()).add(position)
     assert all(len(positions) == 1 for positions in of_table.values())
-    assert not before.items() & after.items()
+    assert not first.items() & after.items()
     prove(moved, clients)
 
 
@@ -225,6 +226,19 @@ def test_the_slot_is_given_up_before_it_fills_the_disk_of_the_source(
         patch.setattr(Relay, "copy", copy_slowly)
         assert "max_retained_wal is 4 MB" in moved.refuse(SourceProtected, 5)
     assert moved.on_source("select 1 from pg_replication_slots where database = current_database()") == []
+    moved.complete()
+
+
+def test_a_stream_that_cannot_catch_up_gives_the_slot_up_too(
+    road: Roads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = road("schema_copied", copy={"max_retained_wal": "4MB"})
+    bulk = "create table bulk as select repeat('x', 1000) from generate_series(1, 8000); drop table bulk"
+    with monkeypatch.context() as patch:
+        before(patch, await_catch_up, "_protect_source", lambda: moved.on_source(bulk))
+        assert "max_retained_wal is 4 MB" in moved.refuse(SourceProtected, 5, "replicating")
+    assert moved.on_source("select 1 from pg_replication_slots where database = current_database()") == []
+    moved.rollback("schema_copied")
     moved.complete()
 
 

@@ -107,8 +107,8 @@ class Cutover:
     def assert_source_is_open(self) -> None:
         with psycopg.connect(self.source) as connection:
             assert connection.execute("show default_transaction_read_only").fetchone() == ("off",)
-            enabled = "select count(*) from pg_trigger where tgname ~ '^migrator_' and tgenabled <> 'D'"
-            assert connection.execute(enabled).fetchone() == (0,)
+            up = "select count(*) from pg_proc where proname = 'refuse_write' and prosrc ~ 'raise exception'"
+            assert connection.execute(up).fetchone() == (0,)
 
     def assert_serves_from(self, writer: Writer, moment: float) -> None:
         """Make sure that the source has acknowledged a commit within the budget after ``moment``."""

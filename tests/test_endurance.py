@@ -75,12 +75,12 @@ def test_a_hand_over_that_loses_its_connection_is_not_tried_again_by_itself(
 ) -> None:
     moved = road("seq_synced")
 
-    def lose(ctx: WriteContext, **_options: Any) -> None:
+    def lose(ctx: WriteContext, *_tokens: Any, **_options: Any) -> None:
         cut(ctx.write_source)
         drain.beat(ctx)
 
     with monkeypatch.context() as patch:
-        patch.setattr("migrator.switchover.procedure.drain.round_trip", lose)
+        patch.setattr("migrator.switchover.procedure.drain.wait_for", lose)
         moved.refuse(ConnectionLost, 5)
     assert attempts(moved, "hand_over") == ["failed"]
     moved.on_source("insert into products (title, price) values ('the source serves on', 1)")

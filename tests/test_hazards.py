@@ -14,7 +14,7 @@ from migrator.connections import reading
 from migrator.errors import ChecksBlocked, GateClosed, StepFailed, WrongServer
 from migrator.events import ignore
 from migrator.step import load_step
-from migrator.switchover import gates, procedure, sequences
+from migrator.switchover import fence, gates, procedure, sequences
 from tests.fixtures import small
 from tests.fixtures.road import STUBBORN, before
 from tests.fixtures.servers import connect
@@ -109,7 +109,7 @@ def test_a_schema_change_that_queues_up_behind_the_fence_does_not_hold_it_up(
             thread.start()
             small.wait_until(lambda: moved.on_source(TABLE_LOCK_WAITS), "the schema change to wait")
 
-        before(monkeypatch, procedure, "_ask_again", queue_up)
+        before(monkeypatch, fence, "raise_", queue_up)
         moved.advance("cutover")
         thread.join()
     moved.complete()
@@ -157,6 +157,7 @@ def test_a_subscription_that_feeds_the_source_is_not_overlooked(road: Roads) -> 
     moved.on_source("alter subscription feed disable")
     moved.plan()
     moved.advance("seq_synced")
+    moved.app.rehearse()
     assert closed_gates(moved) == ""
     moved.on_source("alter subscription feed enable")
     assert "subscription feed still brings changes" in closed_gates(moved)
@@ -199,17 +200,16 @@ def test_no_lock_on_the_destination_holds_up_its_opening(
     assert moved.on_destination(FOUND.format("new"))
 
 
-def test_triggers_that_the_application_enables_are_lowered_and_undone(road: Roads) -> None:
+def test_triggers_that_the_application_disables_are_enabled_again_and_undone(road: Roads) -> None:
     moved = road("seq_synced")
     name = moved.destination.rpartition("/")[2]
     moved.on_destination(f"alter database {name} reset default_transaction_read_only")
     assert "fence is not up" in moved.refuse(GateClosed, 4)
     assert moved.on_source(FENCES)
     for mend in (lambda: moved.refuse(GateClosed, 4), lambda: moved.rollback("replicating")):
-        moved.on_source("alter table products enable trigger all")
-        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-            moved.on_source(ADD.format("refused"))
+        moved.on_source("alter table products disable trigger all")
         mend()
+        assert not moved.on_source(FENCES + " and tgenabled <> 'A'")
         moved.on_source(ADD.format("lowered") + " on conflict (title) do nothing")
     assert not moved.on_source(FENCES)
     moved.on_destination(f"alter database {name} set default_transaction_read_only = on")
@@ -233,7 +233,7 @@ def test_a_failover_stops_what_comes_before_the_cutover_and_nothing_after(
     def die() -> None:
         raise KeyboardInterrupt
 
-    before(monkeypatch, type(load_step("open_destination")), "apply", die)
+    before(monkeypatch, procedure, "open_destination", die)
     with pytest.raises(KeyboardInterrupt):
         moved.advance()
     set_timeline(moved, 7)
@@ -265,7 +265,7 @@ def test_a_session_from_before_the_cutover_is_ended_and_the_table_it_made_is_tol
     moved = road("seq_synced")
     with psycopg.connect(moved.source, autocommit=True) as old:
         make = "create table late (id int primary key)"
-        before(monkeypatch, procedure, "_final_sequences", lambda: old.execute(make))
+        before(monkeypatch, sequences, "catch_up", lambda: old.execute(make))
         said = moved.refuse(StepFailed, 5)
         assert "public.late" in said
         with pytest.raises(psycopg.OperationalError):

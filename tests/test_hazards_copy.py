@@ -219,8 +219,11 @@ def test_another_destination_is_refused_while_the_first_one_is_begun(
 def test_two_migrations_of_one_source_do_not_see_each_other(
     road: Roads, destination_cluster: EmbeddedServer, new_database: Callable[..., str]
 ) -> None:
-    one = road("schema_copied", name="one")
-    two = road("schema_copied", name="two", setup="", destination=new_database(destination_cluster))
+    # Streams that lead back would feed the source that the other one still moves.
+    off = {"reverse": "off"}
+    new = new_database(destination_cluster)
+    one = road("schema_copied", name="one", cutover=off)
+    two = road("schema_copied", name="two", setup="", destination=new, cutover=off)
     name = one.destination.rpartition("/")[2]
     one.advance("seq_synced")
     # The first one's fence stands on the source, lowered, while the second one copies the schema.

@@ -12,7 +12,7 @@ from migrator.connections import reading
 from migrator.copy.protection import sample_source
 from migrator.copy.relay import Relay
 from migrator.events import ignore
-from migrator.observe import TREND, growth
+from migrator.observe_stream import TREND, growth
 from migrator.pg.index_builds import index_builds, named
 from migrator.pg.session import ReadSession
 from migrator.recording import Recorder

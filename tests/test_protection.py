@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -120,6 +121,17 @@ def test_samples_are_taken_from_events_and_seldom(journal: Journal, migration: i
         "lag_bytes": 1,
         "snapshot_age": 0.5,
     }
+
+
+def test_samples_that_tell_nothing_any_more_are_forgotten(
+    journal: Journal, migration: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.sample(migration, "source", {"retained_bytes": 1})
+    Recorder(journal, migration, lambda _event: None)
+    assert len(journal.samples(migration, "source")) == 1
+    monkeypatch.setattr("migrator.recording.KEPT", timedelta(0))
+    Recorder(journal, migration, lambda _event: None)
+    assert journal.samples(migration, "source") == []
 
 
 def test_what_other_steps_count_is_no_sample_of_the_copy(journal: Journal, migration: int) -> None:

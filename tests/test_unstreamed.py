@@ -250,17 +250,17 @@ def test_who_waits_for_a_large_object_at_the_cutover_has_not_written_and_who_wri
         thread.start()
         small.wait_until(lambda: moved.on_source(waits), "the late writer")
 
-    hand_over = procedure.hand_over
+    switch_over = procedure.switch_over
 
-    def hand_over_and_write(ctx: Any) -> Any:
-        evidence = hand_over(ctx)
+    def switch_over_and_write(ctx: Any, settings: Any) -> Any:
+        evidence = switch_over(ctx, settings)
         thread.join(10)
         assert objects(moved.source) == objects(moved.destination)
         write("later", old)
         return evidence
 
-    before(monkeypatch, sequences, "read", at_the_fence)
-    monkeypatch.setattr(hand_over_step.procedure, "hand_over", hand_over_and_write)
+    before(monkeypatch, sequences, "catch_up", at_the_fence)
+    monkeypatch.setattr(hand_over_step.procedure, "switch_over", switch_over_and_write)
     said = moved.refuse(StepFailed, 5)
     assert ended == ["57P01"]
     ((oid,),) = moved.on_source("select content::bigint from files where id = 3")

@@ -28,7 +28,13 @@ select 'trigger' as kind,
 from pg_catalog.pg_trigger t
 join pg_catalog.pg_class c on c.oid = t.tgrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where not t.tgisinternal and t.tgenabled in ('A', 'R') and """
+join pg_catalog.pg_proc p on p.oid = t.tgfoid
+join pg_catalog.pg_namespace f on f.oid = p.pronamespace
+where not t.tgisinternal
+  and t.tgenabled in ('A', 'R')
+  -- The fences of migrations let replicated changes through.
+  and coalesce(pg_catalog.obj_description(f.oid, 'pg_namespace'), '') !~ '^migrator:'
+  and """
     + USER_SCHEMA
     + """
 union all

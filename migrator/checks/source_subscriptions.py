@@ -22,6 +22,7 @@ select pg_catalog.quote_ident(s.subname) as name, s.subenabled as enabled
 from pg_catalog.pg_subscription s
 join pg_catalog.pg_database d on d.oid = s.subdbid
 where d.datname = current_database()
+  and s.subname <> all (%s)
 order by 1
 """
 PUBLICATIONS = """
@@ -34,7 +35,9 @@ order by 1
 
 def check(ctx: ReadContext) -> Iterator[Finding]:
     """List subscriptions, and the publications that stay behind."""
-    for row in ctx.source.rows(SUBSCRIPTIONS):
+    # Ours leads back, and is enabled when the destination has the writes.
+    ours = [s.subscription for s in ctx.names.streams]
+    for row in ctx.source.rows(SUBSCRIPTIONS, [ours]):
         yield Finding(
             Severity.BLOCK if row.enabled else Severity.WARN,
             row.name,

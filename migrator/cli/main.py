@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "advance": "Go on to the next state, or to the one given.",
     "status": "Tell where the migration stands.",
     "refresh": "Take in tables that the source has got since the copy.",
+    "rehearse": "Rehearse the cutover: fence, drain, measure, roll back.",
     "rollback-to": "Undo back to an earlier state.",
     "progress": "Tell how far the initial copy and the stream are.",
     "copy-progress": "The same as progress.",

@@ -53,7 +53,7 @@ PROBES = {
 
 
 @dataclass(frozen=True)
-class Copied:
+class Sent:
     """What was really sent."""
 
     rows: int
@@ -108,7 +108,7 @@ class Relay:
         self.source.terminate()
         self.destination.terminate()
 
-    async def copy(self, piece: Piece, shape: Shape, origin: Origin, sent: Callable[[int], None]) -> Copied:
+    async def copy(self, piece: Piece, shape: Shape, origin: Origin, sent: Callable[[int], None]) -> Sent:
         """Copy one piece of a table and record it, in one transaction on the destination.
 
         ``sent`` is told the bytes so far. A table that comes in one piece is truncated first, in the
@@ -155,9 +155,9 @@ class Relay:
                 )
             )
         await self.source.execute("commit")
-        return Copied(rows, total, time.monotonic() - started)
+        return Sent(rows, total, time.monotonic() - started)
 
-    async def recorded(self, piece: Piece, origin: Origin) -> Copied | None:
+    async def recorded(self, piece: Piece, origin: Origin) -> Sent | None:
         """Return what is recorded of a piece from this snapshot, or None while it is not in."""
         row = await self.destination.fetchrow(
             _text(
@@ -168,7 +168,7 @@ class Relay:
                 position=sql.Literal(origin.position),
             )
         )
-        return None if row is None else Copied(row["rows"], row["bytes"], 0.0)
+        return None if row is None else Sent(row["rows"], row["bytes"], 0.0)
 
     async def _see(self, origin: Origin) -> None:
         try:

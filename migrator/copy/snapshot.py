@@ -110,7 +110,9 @@ def find_slots(ctx: ReadContext) -> list[Slot]:
         row, record = rows.get(stream.slot), records.get(stream.event(EVENT))
         if row is None:
             continue
-        known = record is not None and (row.plugin, row.database) == ("pgoutput", ctx.source_server.database)
+        # One that we have dropped is on record for what was copied from it; a new one is not ours.
+        known = record is not None and not record.get("dropped")
+        known = known and (row.plugin, row.database) == ("pgoutput", ctx.source_server.database)
         slots.append(
             Slot(
                 stream=stream,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from migrator.copy import builder, foreign_keys, indexes, post_data
 from migrator.copy.protection import guard, sample_source
-from migrator.copy.relay import Copied, Relay, relay_failure
+from migrator.copy.relay import Relay, Sent, relay_failure
 from migrator.copy.scheduler import Pool, Ready, Scheduler, Task
 from migrator.copy.statistics import Statistics, during_copy
 from migrator.copy.throttle import Throttle, heeding_signals
@@ -131,7 +131,7 @@ class Line:
         self._throttle = throttle
         self._relay: Relay | None = None
 
-    async def copy(self, piece: Piece, shape: Shape, snapshot: Snapshot, meter: Meter) -> Copied:
+    async def copy(self, piece: Piece, shape: Shape, snapshot: Snapshot, meter: Meter) -> Sent:
         """Copy a piece; after a lost connection from its beginning, with growing pauses.
 
         A commit whose answer was lost is asked for first: what is in is not copied again. Raises
@@ -180,7 +180,7 @@ class Meter:
         self._expected = sum(p.bytes for p in pieces)
         self._finished = 0
         self._under_way: dict[Piece, int] = {}
-        self._in: dict[int, list[Copied]] = {}
+        self._in: dict[int, list[Sent]] = {}
         self._told = 0.0
 
     def begin(self, piece: Piece) -> None:
@@ -200,7 +200,7 @@ class Meter:
         self._tell(piece.label)
         self._tell_table(piece, "copying")
 
-    def end(self, piece: Piece, copied: Copied) -> None:
+    def end(self, piece: Piece, copied: Sent) -> None:
         """Finish the piece; with its last one the table is copied."""
         del self._under_way[piece]
         self._finished += copied.bytes

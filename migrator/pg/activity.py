@@ -58,8 +58,28 @@ where l.granted
   and l.relation = any (%s)
   and (%s or l.mode not in ('AccessShareLock', 'RowShareLock'))
   and a.application_name <> %s
+  and (%s = 0 or a.xact_start < clock_timestamp() - %s * interval '1 second')
 order by age desc nulls last
 limit 3
+"""
+
+END_HOLDERS = """
+select a.pid, pg_catalog.pg_terminate_backend(a.pid)
+from pg_catalog.pg_stat_activity a
+where a.backend_type = 'client backend'
+  and a.application_name <> %s
+  and a.xact_start < clock_timestamp() - %s * interval '1 second'
+  and exists (
+      select
+      from pg_catalog.pg_locks l
+      where l.pid = a.pid
+        and l.granted
+        and l.locktype = 'relation'
+        and l.database = a.datid
+        and l.relation = any (%s)
+        and l.mode not in ('AccessShareLock', 'RowShareLock')
+  )
+  and a.datname = current_database()
 """
 
 OLDEST_WRITERS = """
@@ -151,9 +171,25 @@ def name_writers(session: ReadSession) -> str:
     return describe(session.rows(OLDEST_WRITERS))
 
 
-def name_holders(session: ReadSession, names: Names, relations: list[int], *, readers: bool = False) -> str:
-    """Return who has locks that writers take on any of the tables, or with ``readers`` any lock."""
-    return describe(session.rows(HOLDERS, [relations, readers, names.application]))
+def name_holders(
+    session: ReadSession,
+    names: Names,
+    relations: list[int],
+    *,
+    readers: bool = False,
+    older_than: float = 0,
+) -> str:
+    """Return who has locks that writers take on any of the tables, or with ``readers`` any lock.
+
+    Only those whose transaction is ``older_than`` so many seconds.
+    """
+    rows = session.rows(HOLDERS, [relations, readers, names.application, older_than, older_than])
+    return describe(rows)
+
+
+def end_holders(session: WriteSession, names: Names, relations: list[int], *, older_than: float) -> list[int]:
+    """End the sessions that hold such a lock in a transaction of that many seconds; return their pids."""
+    return [row.pid for row in session.rows(END_HOLDERS, [names.application, older_than, relations])]
 
 
 def name_sessions(session: ReadSession, pids: list[int]) -> str:

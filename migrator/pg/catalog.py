@@ -110,6 +110,21 @@ where p.pubname = any (%s)
 order by n.nspname, c.relname
 """
 
+# What the planner uses; the counts of when it was gathered may be forgotten in a crash.
+UNANALYZED = f"""
+select c.oid, n.nspname as schema, c.relname as name
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r'
+  and c.relpersistence <> 't'
+  and c.reltuples > 0
+  and c.relnatts > 0
+  and not exists (select from pg_catalog.pg_statistic s where s.starelid = c.oid)
+  and {USER_SCHEMA}
+  and {NOT_OF_EXTENSION}
+order by 2, 3
+"""
+
 INDEXES_OF_VIEWS = """
 select i.indexrelid as oid
 from pg_catalog.pg_index i
@@ -220,6 +235,11 @@ def unlogged_tables(session: ReadSession, options: TablesSection, *, sizes: bool
         for t in all_tables(session, sizes=sizes)
         if t.kind == "r" and t.persistence == "u" and selected(t.schema, t.name, options)
     ]
+
+
+def unanalyzed_tables(session: ReadSession) -> list[Table]:
+    """Return the tables that hold rows and have no statistics."""
+    return [Table(**row._asdict()) for row in session.rows(UNANALYZED)]
 
 
 def published_tables(source: ReadSession, names: Names, *, sizes: bool = True) -> list[Table]:

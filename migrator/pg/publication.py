@@ -27,6 +27,14 @@ from pg_catalog.pg_publication p
 join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
 where p.pubname = any (%s)
 """
+LISTED = """
+select n.nspname as schema, c.relname as name
+from pg_catalog.pg_publication p
+join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
+join pg_catalog.pg_class c on c.oid = r.prrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where p.pubname = %s
+"""
 # What holds tables together: foreign keys, and being a part of the same root.
 TIES = """
 select conrelid as one, confrelid as other
@@ -57,6 +65,11 @@ def carried_by(session: ReadSession, names: Names) -> dict[int, int]:
     numbers = {s.publication: s.number for s in names.streams}
     rows = session.rows(CARRIED, [list(numbers)])
     return {row.oid: numbers[row.publication] for row in rows}
+
+
+def listed(session: ReadSession, stream: Stream) -> set[tuple[str, str]]:
+    """Return the tables of a stream's publication by schema and name, the heartbeat included."""
+    return {(row.schema, row.name) for row in session.rows(LISTED, [stream.publication])}
 
 
 def ties(session: ReadSession) -> list[tuple[int, int]]:

@@ -59,6 +59,10 @@ def status(report: StatusReport, verbose: bool = False) -> list[str]:
     if report.second_copy_seconds is not None:
         seconds = seconds_text(report.second_copy_seconds)
         lines.append(f"  cutover  copies again what the stream does not carry: about {seconds} more")
+    if report.way_back:
+        lines.append(f"  way back     {visible(report.way_back)}")
+    if report.rehearsal:
+        lines.append(f"  rehearsal    {report.rehearsal}")
     lines += columns([[t.name, t.status, _share(t)] for t in report.transitions])
     if verbose:
         for transition in report.transitions:
@@ -128,6 +132,9 @@ def history(report: HistoryReport, verbose: bool = False) -> list[str]:
         lines.append(row)
         if attempt.error:
             lines.append(f"      {visible(str(attempt.error.get('message') or attempt.error))}")
+        if parts := attempt.evidence.get("parts_ms"):
+            told = " · ".join(f"{part} {ms:g} ms" for part, ms in parts.items())
+            lines.append(f"      {sum(parts.values()):.0f} ms: {told}")
         if verbose:
             lines.append(f"      {visible(attempt.host)} pid {attempt.pid} v{attempt.version}")
             lines += [f"      {key} {visible(str(v))}" for key, v in attempt.evidence.items()]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.errors import GateClosed, TimedOut
+from migrator.copy.protection import guard, sample_source
+from migrator.copy.snapshot import drop_slots
+from migrator.errors import GateClosed, SourceProtected, TimedOut
 from migrator.pg.registry import Registry
 from migrator.step import Absent, Done, Found, Partial, Step
 from migrator.switchover import drain, gates, streams
@@ -17,6 +19,7 @@ PATIENCE = 10.0
 # For so many times its patience the worker may fail and start again: a source that is being restarted,
 # or a network that is cut, is among what makes it fail.
 FAILINGS = 6
+COPY_AGAIN = "migrator rollback-to schema_copied, then migrator advance"
 
 
 class AwaitCatchUp(Step):
@@ -27,7 +30,8 @@ class AwaitCatchUp(Step):
     Locks and cost: none.
     If it fails: tables were changed in a way that the stream does not carry, which are named; or the
     stream is not live, or its worker fails again and again (the destination's server log
-    says why), or it is slower than the source; ``migrator status`` shows its lag.
+    says why), or it is slower than the source; ``migrator status`` shows its lag. When it keeps more WAL
+    on the source than ``[copy] max_retained_wal``, its slot is given up, and the copy begins again.
     Undo: nothing to undo.
     """
 
@@ -61,6 +65,7 @@ class AwaitCatchUp(Step):
         failings, errors = 0, _errors(ctx)
         while True:
             left = deadline - ctx.now()
+            _protect_source(ctx)
             try:
                 lag = drain.round_trip(ctx, timeout=min(PATIENCE, max(left, 1)), interval=0.02).seconds
             except TimedOut as error:
@@ -81,6 +86,18 @@ class AwaitCatchUp(Step):
         """Do nothing: a wait leaves nothing behind."""
 
 
+def _protect_source(ctx: WriteContext) -> None:
+    sample = sample_source(ctx)
+    ctx.emit(sample)
+    try:
+        guard(ctx, sample)
+    except SourceProtected as error:
+        streams.disable(ctx)
+        drop_slots(ctx)
+        error.hint = f"raise copy.max_retained_wal, then {COPY_AGAIN}"
+        raise
+
+
 def _errors(ctx: ReadContext) -> int:
     return sum(streams.apply_errors(ctx, s.oid) or 0 for s in streams.find_subscriptions(ctx))
 
@@ -89,8 +106,7 @@ def _require_unchanged(ctx: ReadContext) -> None:
     why = gates.tables_have_changed(ctx)
     if why:
         columns = any(gates.columns_are_equal(ctx))
-        again = "migrator rollback-to schema_copied, then migrator advance"
-        raise GateClosed("; ".join(why), hint=gates.CHANGED_HINT if columns else again, gates=why)
+        raise GateClosed("; ".join(why), hint=gates.CHANGED_HINT if columns else COPY_AGAIN, gates=why)
 
 
 def _stuck(ctx: ReadContext, errors: int) -> TimedOut:

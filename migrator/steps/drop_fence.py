@@ -31,7 +31,7 @@ class DropFence(Step):
             if theirs:
                 return Conflict(theirs, "rename or drop them")
         keep = ctx.config.cleanup.source_read_only
-        left = sum(len(fence.states(s, ctx.names)) for s in (ctx.source, ctx.destination))
+        left = sum(len(fence.standing(s, ctx.names)) for s in (ctx.source, ctx.destination))
         registry = Registry(ctx.source, ctx.names)
         if left:
             return Partial(f"{left} fence triggers are left")

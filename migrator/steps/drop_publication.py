@@ -1,4 +1,4 @@
-"""Drop the publication on the source."""
+"""Drop the publications on both sides."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class DropPublication(Step):
-    """Drop the publication on the source.
+    """Drop the publications on both sides.
 
-    Changes: drops our publications, one for each stream.
+    Changes: drops our publications, one for each stream and each way.
     Recognised by: no publication of our name.
     Locks and cost: none.
     If it fails: run the same command again.
@@ -23,13 +23,14 @@ class DropPublication(Step):
 
     def probe(self, ctx: ReadContext) -> Found:
         """Look for the publications and their marks."""
-        theirs = publication.in_the_way(ctx.source, ctx.names)
-        if theirs:
-            return Conflict(f"publication {theirs} does not carry our mark")
-        if publication.published_streams(ctx.source, ctx.names):
-            return Absent()
-        return Done({"dropped": ctx.names.publication})
+        for session in (ctx.source, ctx.destination):
+            theirs = publication.in_the_way(session, ctx.names)
+            if theirs:
+                return Conflict(f"publication {theirs} on the {session.side} does not carry our mark")
+        left = [s for s in (ctx.source, ctx.destination) if publication.published_streams(s, ctx.names)]
+        return Partial(f"left on the {left[0].side}") if left else Done({"dropped": ctx.names.publication})
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Drop them, all or none."""
-        publication.drop(ctx.write_source, ctx.names)
+        """Drop them, on each side all or none."""
+        for session in (ctx.write_destination, ctx.write_source):
+            publication.drop(session, ctx.names)

@@ -1,4 +1,4 @@
-"""Drop the replication slot on the source, which keeps WAL from being recycled."""
+"""Drop the replication slots, which keep WAL from being recycled."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class DropSlot(Step):
-    """Drop the replication slot on the source, which keeps WAL from being recycled.
+    """Drop the replication slots, which keep WAL from being recycled.
 
-    Changes: drops our slots, one for each stream.
+    Changes: drops our slots on both sides, one for each stream.
     Recognised by: no slot of our name, and no record of one.
     Locks and cost: none.
     If it fails: run the same command again.
@@ -24,17 +24,19 @@ class DropSlot(Step):
 
     def probe(self, ctx: ReadContext) -> Found:
         """Look for the slots."""
-        slots = find_slots(ctx)
-        theirs = ", ".join(s.stream.slot for s in slots if not s.ours)
-        if theirs:
-            return Conflict(f"replication slot {theirs} was not recorded by migrator")
-        if slots:
-            return Absent()
         events = [stream.event(EVENT) for stream in ctx.names.streams]
-        if Registry(ctx.source, ctx.names).read_some(events):
-            return Partial("the slot is gone and its record is left")
+        found = {way.source: find_slots(way) for way in (ctx, ctx.mirrored())}
+        theirs = [s.stream.slot for slots in found.values() for s in slots if not s.ours]
+        if theirs:
+            return Conflict(f"replication slot {', '.join(theirs)} was not recorded by migrator")
+        for session, slots in found.items():
+            if slots:
+                return Partial(f"{len(slots)} slots on the {session.side}")
+            if Registry(session, ctx.names).read_some(events):
+                return Partial("the slot is gone and its record is left")
         return Done({"dropped": ctx.names.slot})
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Drop them; a reader that still holds one is ended first."""
-        drop_slots(ctx)
+        for way in (ctx, ctx.mirrored()):
+            drop_slots(way)

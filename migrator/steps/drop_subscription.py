@@ -1,4 +1,4 @@
-"""Drop the subscription on the destination."""
+"""Drop the subscriptions on both sides."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class DropSubscription(Step):
-    """Drop the subscription on the destination.
+    """Drop the subscriptions on both sides.
 
-    Changes: drops our subscriptions, one for each stream; their slots go with the next step.
+    Changes: drops our subscriptions, one for each stream and each way, which gives up the way back; their
+    slots go with the next step.
     Recognised by: no subscription of our name, and no origin of those we dropped.
     Locks and cost: none that others feel.
     If it fails: run the same command again.
@@ -23,9 +24,10 @@ class DropSubscription(Step):
 
     def probe(self, ctx: ReadContext) -> Found:
         """Look for the subscriptions."""
-        found = streams.find_subscriptions(ctx)
+        ways = (ctx, ctx.mirrored())
+        found = [s for way in ways for s in streams.find_subscriptions(way)]
         if not found:
-            origins = streams.dropped_origins(ctx)
+            origins = [origin for way in ways for origin in streams.dropped_origins(way)]
             if origins:
                 return Partial(f"origin {', '.join(origins)} may be left")
             return Done({"dropped": ctx.names.subscription})
@@ -34,5 +36,6 @@ class DropSubscription(Step):
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Stop the streams and drop them, and their origins where they were left behind."""
-        streams.drop(ctx)
-        streams.drop_left_origins(ctx)
+        for way in (ctx, ctx.mirrored()):
+            streams.drop(way)
+            streams.drop_left_origins(way)

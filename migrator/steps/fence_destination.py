@@ -18,9 +18,9 @@ HINT = "this database takes writes after the cutover; until then write to the so
 class FenceDestination(Step):
     """Close the destination to everybody but the stream, until the cutover opens it.
 
-    Changes: fence triggers on every user table of the destination, enabled, and its read-only
-    default. The stream's apply worker passes both.
-    Recognised by: an enabled fence trigger on every user table, and the default.
+    Changes: fence triggers on every user table of the destination, their function, which refuses, and
+    its read-only default. The stream's apply worker passes both.
+    Recognised by: a fence trigger on every user table, the fence up, and the default.
     Locks and cost: nothing on the source; ``share row exclusive`` for an instant per table, given up
     and tried again when the stream's worker is in the way.
     If it fails: tables fenced so far stay fenced; the next run fences the rest.
@@ -35,20 +35,22 @@ class FenceDestination(Step):
         if theirs:
             return Conflict(theirs, "rename or drop them")
         tables = all_tables(ctx.destination)
-        found = fence.states(ctx.destination, ctx.names)
-        closed = [t for t in tables if found.get(t.oid)]
-        if not found and not fence.is_read_only(ctx.destination):
+        covered = fence.covered(ctx.destination, ctx.names)
+        is_read_only = fence.is_read_only(ctx.destination)
+        if not is_read_only and not fence.standing(ctx.destination, ctx.names):
             return Absent()
-        if len(closed) == len(tables) and fence.is_read_only(ctx.destination):
-            return Done({"tables": len(closed)})
-        return Partial(f"{len(closed)} of {len(tables)} tables are fenced")
+        if not fence.is_up(ctx.destination, ctx.names):
+            return Partial("the fence is down")
+        closed = sum(t.oid in covered for t in tables)
+        if closed == len(tables) and is_read_only:
+            return Done({"tables": closed})
+        return Partial(f"{closed} of {len(tables)} tables are fenced")
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
-        """Set the default, then create and enable what is missing."""
+        """Set the default, then raise the fence and put it where it is missing."""
         session = ctx.write_destination
         fence.set_read_only(session, ctx.destination_server.database, on=True)
-        fence.prepare(ctx, session, HINT)
-        fence.switch_one_by_one(ctx, session, up=True)
+        fence.prepare(ctx, session, HINT, up=True)
 
     def undo(self, ctx: WriteContext) -> None:
         """Drop the triggers and reset the default."""

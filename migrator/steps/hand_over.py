@@ -1,23 +1,26 @@
-"""Take the writes away from the source: fence, drain, sequences, commit."""
+"""Take the writes away from the source and give them to the destination."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.step import Absent, Done, Found, Partial, Step
-from migrator.switchover import procedure
+from migrator.step import Absent, Done, Evidence, Found, Partial, Step
+from migrator.switchover import opening, procedure
+from migrator.switchover.records import handed_over, pause
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 
 class HandOver(Step):
-    """Take the writes away from the source: fence, drain, sequences, commit.
+    """Take the writes away from the source and give them to the destination.
 
-    Changes: in one transaction on the source: the fence triggers are enabled, the database's default
-    becomes read-only, the cutover is recorded. Before its commit the destination has applied
-    everything, what the stream does not carry is copied again (``copy_unstreamed``), and the
-    destination's sequences are set. The commit is the point of no return.
+    Changes: in one transaction on the source the fence is raised, the database's default becomes
+    read-only, the cutover is recorded. Before its commit the router holds new transactions back (if it
+    can), the destination has applied everything, what the stream does not carry is copied again
+    (``copy_unstreamed``), the destination's sequences are set, the stream is stopped, and the slot of the
+    stream that leads back is there. The commit is the point of no return. Right after it the destination
+    is opened and the application led there; the steps that follow complete what was cut short.
     Recognised by: the record of the cutover in the source's journal.
     Locks and cost: ``share row exclusive`` on every user table of the source, from the first lock to
     the commit: writers wait and see no error, readers go on. ``[cutover] max_pause`` bounds it. Where
@@ -25,16 +28,21 @@ class HandOver(Step):
     waits for one at the end is disconnected.
     If it fails: the transaction is rolled back by the server, whatever became of us, and the source
     serves on; run the same command again.
-    Undo: not from here; before the commit there is nothing to undo.
+    Undo: not from here; before the commit there is nothing to undo, and after it the way back is
+    ``migrator rollback-to replicating``.
     """
 
     def probe(self, ctx: ReadContext) -> Found:
         """Look for the record in the source's journal."""
-        record = procedure.cutover_record(ctx)
+        record = handed_over(ctx)
         return Absent() if record is None else Done(record)
+
+    def verify(self, ctx: ReadContext) -> Evidence:
+        """Look for the record, and for where the pause went."""
+        return {**super().verify(ctx), **pause(ctx)}
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Hand over, within the budget."""
-        parts = procedure.hand_over(ctx)["parts_ms"]
-        held = sum(ms for part, ms in parts.items() if part != "connect")
-        ctx.note(f"writes to the source were held back for {held:.0f} ms, and are refused from now on")
+        watch = procedure.switch_over(ctx, opening.all_settings(ctx))
+        procedure.record_parts(ctx, watch)
+        ctx.note(f"writes were held back for {watch.total:.0f} ms: {watch.told}")

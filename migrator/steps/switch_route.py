@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.context import FORWARD
-from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.switchover import routing
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
-
-EVENT = "routed"
 
 
 class SwitchRoute(Step):
@@ -30,12 +27,9 @@ class SwitchRoute(Step):
 
     def probe(self, ctx: ReadContext) -> Found:
         """Look for the record."""
-        record = Registry(ctx.destination, ctx.names).read(EVENT)
+        record = routing.routed(ctx)
         return Absent() if record is None else Done(record)
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Ask the router, then record it."""
-        ctx.router.close(ctx, FORWARD)
-        ctx.router.switch(ctx, FORWARD)
-        evidence = {"router": ctx.config.cutover.router}
-        WritableRegistry(ctx.write_destination, ctx.names).record(EVENT, evidence)
+        routing.lead(ctx)

@@ -16,6 +16,7 @@ from migrator.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import timedelta
 
     from sqlalchemy import Engine
 
@@ -128,6 +129,12 @@ class ProgressJournal(Store):
         """Record one measurement, taken now."""
         with writing(self._engine) as connection:
             connection.execute(insert(sample), {"migration_id": migration_id, "kind": kind, "values": values})
+
+    def prune_samples(self, migration_id: int, older_than: timedelta) -> None:
+        """Forget measurements that are older."""
+        old = (sample.c.migration_id == migration_id, sample.c.at < now() - older_than)
+        with writing(self._engine) as connection:
+            connection.execute(delete(sample).where(*old))
 
     def samples(self, migration_id: int, kind: str, limit: int = 100) -> list[SampleRecord]:
         """Return the newest ``limit`` measurements, oldest first."""

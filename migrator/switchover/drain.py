@@ -83,6 +83,16 @@ def round_trip(ctx: WriteContext, *, timeout: float, interval: float = 0.001) ->
     """
     started = ctx.now()
     tokens = beat(ctx)
+    wait_for(ctx, tokens, timeout=timeout, interval=interval)
+    return RoundTrip(tokens, ctx.now() - started)
+
+
+def wait_for(ctx: ReadContext, tokens: Tokens, *, timeout: float, interval: float = 0.001) -> None:
+    """Wait until the destination shows the tokens.
+
+    Raises TimedOut after ``timeout`` seconds, naming the streams that did not deliver.
+    """
+    started = ctx.now()
     while late := missing(ctx, tokens):
         if ctx.now() - started > timeout:
             raise TimedOut(
@@ -92,7 +102,6 @@ def round_trip(ctx: WriteContext, *, timeout: float, interval: float = 0.001) ->
                 streams=late,
             )
         ctx.sleep(interval)
-    return RoundTrip(tokens, ctx.now() - started)
 
 
 def _streams(ctx: ReadContext) -> list[object]:

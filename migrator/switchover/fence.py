@@ -4,6 +4,10 @@ Statement triggers on every user table, partitioned roots and inheritance parent
 statement on a root fires only the root's (documentation 37.1). They are enabled ``always``, so that a
 session with ``session_replication_role = replica`` is held too; the stream's apply worker applies rows
 without firing statement triggers, and its TRUNCATE is let through: a fenced side still receives its stream.
+
+Whether they refuse is said by their function, which is replaced to raise or lower the fence: one catalog
+row however many tables there are, and no table's lock. Whoever waits for a table's lock sees the function
+that was committed while it waited, because a session takes note of changed catalogs with every lock.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ from psycopg import sql
 from migrator.pg.activity import name_holders
 from migrator.pg.catalog import Table, all_tables
 from migrator.pg.patience import patiently
-from migrator.pg.registry import WritableRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from migrator.pg.names import Names
     from migrator.pg.session import ReadSession, WriteSession
 
-FUNCTION = """
+FUNCTION_UP = """
 create or replace function {schema}.refuse_write() returns trigger
 language plpgsql
 as $refuse$
@@ -44,22 +47,29 @@ begin
 end
 $refuse$
 """
-# What the triggers do once the destination is open: nothing, until they are dropped.
-FUNCTION_OPEN = """
+# What the triggers do while the fence is down, which costs a statement some microseconds.
+FUNCTION_DOWN = """
 create or replace function {schema}.refuse_write() returns trigger
 language plpgsql
-as $open$
+as $pass$
 begin
     return null;
 end
-$open$
+$pass$
+"""
+IS_UP = """
+select p.prosrc ~ 'raise exception'
+from pg_catalog.pg_proc p
+join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+where n.nspname = %s and p.proname = 'refuse_write'
 """
 CREATE = """
 create trigger {trigger}
 before insert or update or delete or truncate on {table}
 for each statement execute procedure {schema}.refuse_write({hint})
 """
-# State 'D' is disabled. Ours calls our function.
+ENABLE = "alter table {table} enable always trigger {trigger}"
+# State 'A' is enabled always. Ours calls our function.
 TRIGGERS = """
 select t.tgrelid as relation,
        t.tgrelid::pg_catalog.regclass::text as label,
@@ -71,7 +81,6 @@ join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 where t.tgname = %s
 order by 2
 """
-SWITCH = "alter table {table} {verb} trigger {trigger}"
 DROP = "drop trigger if exists {trigger} on {table}"
 READ_ONLY = "alter database {database} set default_transaction_read_only = on"
 READ_WRITE = "alter database {database} reset default_transaction_read_only"
@@ -87,10 +96,26 @@ select exists (
 """
 
 
-def states(session: ReadSession, names: Names) -> dict[int, bool]:
-    """Return, by table oid, whether the fence trigger that stands there is enabled."""
+def covered(session: ReadSession, names: Names) -> set[int]:
+    """Return the tables, by oid, whose fence trigger stands and fires for everybody."""
     rows = session.rows(TRIGGERS, [names.schema, names.fence])
-    return {row.relation: row.state != "D" for row in rows if row.ours}
+    return {row.relation for row in rows if row.ours and row.state == "A"}
+
+
+def standing(session: ReadSession, names: Names) -> set[int]:
+    """Return the tables, by oid, that have a fence trigger of ours, whatever its state."""
+    return {row.relation for row in session.rows(TRIGGERS, [names.schema, names.fence]) if row.ours}
+
+
+def uncovered(session: ReadSession, names: Names) -> list[Table]:
+    """Return the tables that the fence does not hold, up or down."""
+    have = covered(session, names)
+    return [t for t in all_tables(session) if t.oid not in have]
+
+
+def is_up(session: ReadSession, names: Names) -> bool:
+    """Return whether the triggers that stand refuse writes."""
+    return bool(session.value(IS_UP, [names.schema]))
 
 
 def in_the_way(session: ReadSession, names: Names) -> str:
@@ -105,38 +130,36 @@ def is_read_only(session: ReadSession) -> bool:
     return bool(session.value(IS_READ_ONLY))
 
 
-def prepare(ctx: WriteContext, session: WriteSession, hint: str) -> int:
-    """Create the fence triggers, disabled, on every table that has none; return how many.
+def prepare(ctx: WriteContext, session: WriteSession, hint: str, *, up: bool) -> int:
+    """Put the fence trigger on every table that has none, raised or lowered; return on how many.
 
     Each table is one short transaction: the lock (``share row exclusive``) waits ``[copy]
     lock_timeout`` at most, then is given up and tried again. Raises TimedOut naming who is in the way.
     """
-    registry = WritableRegistry(session, ctx.names)
-    have = states(session, ctx.names)
-    missing = [t for t in all_tables(session) if t.oid not in have]
+    (raise_ if up else lower)(session, ctx.names)
+    have = standing(session, ctx.names)
+    missing = uncovered(session, ctx.names)
     with session.bounded(ctx.config.copy.lock_timeout):
-        if missing:
-            session.run(registry.query(FUNCTION))
         for number, table in enumerate(missing, 1):
-            _prepare_one(ctx, session, registry, table, hint)
+            _prepare_one(ctx, session, table, hint, stands=table.oid in have)
             ctx.progress(number, len(missing), "tables", table.label)
     return len(missing)
 
 
-def _prepare_one(
-    ctx: WriteContext, session: WriteSession, registry: WritableRegistry, table: Table, hint: str
-) -> None:
-    trigger = sql.Identifier(ctx.names.fence)
-    create = sql.SQL(CREATE).format(
-        trigger=trigger,
-        table=table.identifier,
-        schema=sql.Identifier(registry.names.schema),
-        hint=sql.Literal(hint),
+def _prepare_one(ctx: WriteContext, session: WriteSession, table: Table, hint: str, *, stands: bool) -> None:
+    statements = [ENABLE] if stands else [CREATE, ENABLE]
+    # One message is one transaction.
+    message = sql.SQL("; ").join(
+        sql.SQL(statement).format(
+            trigger=sql.Identifier(ctx.names.fence),
+            table=table.identifier,
+            schema=sql.Identifier(ctx.names.schema),
+            hint=sql.Literal(hint),
+        )
+        for statement in statements
     )
-
-    # One message is one transaction: nobody meets the trigger before it is disabled.
     patiently(
-        partial(session.run, sql.SQL("; ").join((create, _switch(table, trigger, "disable")))),
+        partial(session.run, message),
         ctx.sleep,
         what=f"fence trigger on {table.label} of the {session.side}",
         attempts=ctx.config.copy.lock_attempts,
@@ -144,40 +167,25 @@ def _prepare_one(
     )
 
 
-def switch(session: WriteSession, names: Names, tables: list[Table], *, up: bool) -> None:
-    """Enable or disable the fence triggers of ``tables`` in one message, within the caller's transaction."""
-    trigger = sql.Identifier(names.fence)
-    verb = "enable always" if up else "disable"
-    if tables:
-        session.run(sql.SQL("; ").join(_switch(t, trigger, verb) for t in tables))
+def raise_(session: WriteSession, names: Names) -> None:
+    """Have the fence's triggers refuse writes, from the end of the caller's transaction on."""
+    session.run(sql.SQL(FUNCTION_UP).format(schema=sql.Identifier(names.schema)))
 
 
-def switch_one_by_one(ctx: WriteContext, session: WriteSession, *, up: bool) -> None:
-    """Enable or disable every fence trigger that stands, each table by itself, giving way to others."""
-    with session.bounded(ctx.config.copy.lock_timeout):
-        for table in fenced_tables(session, ctx.names, up=not up):
-            patiently(
-                partial(switch, session, ctx.names, [table], up=up),
-                ctx.sleep,
-                what=f"fence trigger on {table.label} of the {session.side}",
-                attempts=ctx.config.copy.lock_attempts,
-                explain=partial(name_holders, session, ctx.names, [table.oid]),
-            )
+def lower(session: WriteSession, names: Names) -> None:
+    """Have the fence's triggers let everything through, from the end of the caller's transaction on."""
+    session.run(sql.SQL(FUNCTION_DOWN).format(schema=sql.Identifier(names.schema)))
 
 
 @contextmanager
-def lifted(session: WriteSession, names: Names, tables: list[Table]) -> Iterator[None]:
-    """Let the caller's transaction write to ``tables``; nobody else ever sees their fence down."""
-    found = states(session, names)
-    up = [t for t in tables if found.get(t.oid)]
-    switch(session, names, up, up=False)
+def lifted(session: WriteSession, names: Names) -> Iterator[None]:
+    """Let the caller's transaction write to every table; nobody else ever sees the fence down."""
+    if not is_up(session, names):
+        yield
+        return
+    lower(session, names)
     yield
-    switch(session, names, up, up=True)
-
-
-def let_through(session: WriteSession, names: Names) -> None:
-    """Make the fence triggers refuse nothing, within the caller's transaction, without any table's lock."""
-    session.run(sql.SQL(FUNCTION_OPEN).format(schema=sql.Identifier(names.schema)))
+    raise_(session, names)
 
 
 def set_read_only(session: WriteSession, database: str, *, on: bool) -> None:
@@ -186,18 +194,10 @@ def set_read_only(session: WriteSession, database: str, *, on: bool) -> None:
     session.run(sql.SQL(statement).format(database=sql.Identifier(database)))
 
 
-def fenced_tables(session: ReadSession, names: Names, *, up: bool) -> list[Table]:
-    """Return the tables whose fence trigger stands and is enabled (``up``) or disabled."""
-    found = states(session, names)
-    if up not in found.values():
-        return []
-    return [t for t in all_tables(session) if found.get(t.oid) is up]
-
-
 def drop(ctx: WriteContext, session: WriteSession) -> None:
     """Drop the fence triggers, a table at a time, and lift nothing else."""
     trigger = sql.Identifier(ctx.names.fence)
-    have = states(session, ctx.names)
+    have = standing(session, ctx.names)
     tables = [t for t in all_tables(session) if t.oid in have]
     with session.bounded(ctx.config.copy.lock_timeout):
         for table in tables:
@@ -208,7 +208,3 @@ def drop(ctx: WriteContext, session: WriteSession) -> None:
                 attempts=ctx.config.copy.lock_attempts,
                 explain=partial(name_holders, session, ctx.names, [table.oid], readers=True),
             )
-
-
-def _switch(table: Table, trigger: sql.Identifier, verb: str) -> sql.Composed:
-    return sql.SQL(SWITCH).format(table=table.identifier, verb=sql.SQL(verb), trigger=trigger)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from migrator.context import ReadContext
+from migrator.context import FORWARD, ReadContext, WriteContext
 from migrator.copy import unlogged
-from migrator.pg.catalog import index_names, published_tables, wanted_tables
+from migrator.pg.activity import name_holders
+from migrator.pg.catalog import (
+    all_tables,
+    index_names,
+    published_tables,
+    unanalyzed_tables,
+    wanted_tables,
+)
 from migrator.pg.publication import carried_by, published_streams
-from migrator.pg.registry import Registry
+from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.storage import Storage, is_rewritten, storage
 from migrator.switchover import fence, streams, unstreamed
+
+if TYPE_CHECKING:
+    from migrator.pg.session import ReadSession
 
 COLUMNS = """
 select n.nspname as schema,
@@ -39,6 +50,32 @@ join pg_catalog.pg_database d on d.oid = s.subdbid
 where d.datname = current_database() and s.subenabled
 order by 1
 """
+
+# One row that differs when any table, column or publication was changed; of a truncated one, too.
+SCHEMA_MARK = """
+with tables as (
+    select c.oid, c.xmin, pg_catalog.pg_relation_filenode(c.oid) as filenode
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p')
+      and c.relpersistence <> 't'
+      and n.nspname !~ '^pg_'
+)
+select (select count(*) || ' ' || coalesce(sum(pg_catalog.hashtext(
+               pg_catalog.concat_ws(' ', oid, xmin, filenode))), 0)
+        from tables)
+       || ' '
+       || (select count(*) || ' ' || coalesce(sum(pg_catalog.hashtext(
+               pg_catalog.concat_ws(' ', a.attrelid, a.attnum, a.xmin))), 0)
+           from pg_catalog.pg_attribute a
+           join tables t on t.oid = a.attrelid)
+       || ' '
+       || (select count(*) || ' ' || coalesce(sum(pg_catalog.hashtext(
+               pg_catalog.concat_ws(' ', oid, xmin))), 0)
+           from pg_catalog.pg_publication_rel) as mark
+"""
+
+STORAGE_EVENT = "storage"
 
 Gate = Callable[[ReadContext], Iterator[str]]
 
@@ -106,6 +143,24 @@ def columns_are_equal(ctx: ReadContext) -> Iterator[str]:
         yield f"columns differ between source and destination: {', '.join(differing[:10])}"
 
 
+def no_transaction_is_old(ctx: ReadContext) -> Iterator[str]:
+    """No transaction that writes to a table of the source is older than ``[cutover] max_transaction_age``.
+
+    The fence would wait for it, and every other writer behind the fence.
+    """
+    limit = ctx.config.cutover.max_transaction_age
+    found = name_holders(ctx.source, ctx.names, [t.oid for t in all_tables(ctx.source)], older_than=limit)
+    if found:
+        yield f"transactions are older than {limit:g} s: {found}"
+
+
+def every_table_is_analyzed(ctx: ReadContext) -> Iterator[str]:
+    """Every table of the destination that holds rows has statistics, without which its plans are guesses."""
+    bare = [t.label for t in unanalyzed_tables(ctx.destination)]
+    if bare:
+        yield f"tables of the destination have no statistics: {', '.join(bare[:10])}; analyze them"
+
+
 def nothing_is_prepared(ctx: ReadContext) -> Iterator[str]:
     """No prepared transaction is open on the source: it cannot be moved and holds its locks."""
     for row in ctx.source.rows(PREPARED):
@@ -114,8 +169,16 @@ def nothing_is_prepared(ctx: ReadContext) -> Iterator[str]:
 
 def destination_is_closed(ctx: ReadContext) -> Iterator[str]:
     """The destination's fence is up, so that both sides are never writable at once."""
-    if not fence.is_read_only(ctx.destination) or fence.fenced_tables(ctx.destination, ctx.names, up=False):
-        yield "the destination's fence is not up"
+    if not fence.is_read_only(ctx.destination) or not fence.is_up(ctx.destination, ctx.names):
+        yield f"the {ctx.destination.side}'s fence is not up"
+    elif bare := fence.uncovered(ctx.destination, ctx.names):
+        yield f"the {ctx.destination.side}'s fence does not hold {', '.join(t.label for t in bare[:10])}"
+
+
+def fence_is_prepared(ctx: ReadContext) -> Iterator[str]:
+    """Every user table of the source has its fence trigger, unpublished ones and roots included."""
+    if bare := fence.uncovered(ctx.source, ctx.names):
+        yield f"the {ctx.source.side}'s fence does not hold {', '.join(t.label for t in bare[:10])}"
 
 
 def no_table_is_rewritten(ctx: ReadContext) -> Iterator[str]:
@@ -123,6 +186,11 @@ def no_table_is_rewritten(ctx: ReadContext) -> Iterator[str]:
     copied = {
         (row.schema, row.name): Storage(row.filenode, row.definition)
         for row in Registry(ctx.destination, ctx.names).rows(COPIED)
+    } or {
+        (schema, name): Storage(filenode, definition)
+        for schema, name, filenode, definition in (
+            Registry(ctx.source, ctx.names).read(STORAGE_EVENT) or {"tables": []}
+        )["tables"]
     }
     tables = published_tables(ctx.source, ctx.names, sizes=False)
     now = storage(ctx.source, [t.oid for t in tables])
@@ -140,7 +208,12 @@ def no_table_is_rewritten(ctx: ReadContext) -> Iterator[str]:
 
 
 def no_index_is_missing(ctx: ReadContext) -> Iterator[str]:
-    """Every valid index of a table of the source has its namesake on the destination."""
+    """Every valid index of a table of the source has its namesake on the destination.
+
+    On the way back one that was made since on the destination is missed by nobody.
+    """
+    if ctx.roles != FORWARD:
+        return
     missing = sorted(index_names(ctx.source) - index_names(ctx.destination))
     if missing:
         yield (
@@ -163,9 +236,12 @@ GATES: tuple[Gate, ...] = (
     columns_are_equal,
     no_table_is_rewritten,
     no_index_is_missing,
+    no_transaction_is_old,
     nothing_is_prepared,
+    every_table_is_analyzed,
     nothing_feeds_the_source,
     destination_is_closed,
+    fence_is_prepared,
 )
 
 # What somebody who held a lock may have changed between the gates and the fence.
@@ -175,7 +251,25 @@ UNDER_THE_FENCE: tuple[Gate, ...] = (
     columns_are_equal,
     no_table_is_rewritten,
     tables_are_ready,
+    fence_is_prepared,
 )
+
+
+def record_storage(ctx: WriteContext) -> None:
+    """Write down what the destination's tables look like, for when it is to give the writes back.
+
+    What the copy knows of the source's, it has on record with each table.
+    """
+    tables = all_tables(ctx.destination)
+    found = storage(ctx.destination, [t.oid for t in tables])
+    WritableRegistry(ctx.write_destination, ctx.names).record(
+        STORAGE_EVENT, {"tables": [[t.schema, t.name, *found[t.oid]] for t in tables if t.oid in found]}
+    )
+
+
+def schema_mark(session: ReadSession) -> str:
+    """Return a text that is another one when a table has been changed in between."""
+    return str(session.value(SCHEMA_MARK))
 
 
 def closed(ctx: ReadContext) -> list[str]:

@@ -1,31 +1,41 @@
 """The hand-over: fence, drain, what the stream does not carry, sequences, commit.
 
-Its commit is the point of no return.
+Its commit is the point of no return. One procedure for both directions: what the context calls the source
+takes the writes now, what it calls the destination is to take them; the way back is the same on a mirrored
+context.
+
 The fence is one transaction, left open while the stream drains. Until it commits, any failure,
 timeout or death of ours makes the server roll it back: queued writers go on and have seen only a
-pause. When it commits, the fence and its journal row become durable together, in the source itself,
+pause. When it commits, the fence and its journal row become durable together, in the server itself,
 so that what happened is never decided from our memory.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from migrator.errors import GateClosed, StatementFailed, TimedOut
-from migrator.pg.activity import name_holders
+from migrator.errors import ConnectionLost, GateClosed, MigratorError, StatementFailed, TimedOut
+from migrator.events import StepNote
+from migrator.pg.activity import end_holders, name_holders
 from migrator.pg.catalog import Table, all_tables
 from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
-from migrator.switchover import drain, fence, gates, sequences, unstreamed
+from migrator.switchover import drain, fence, gates, opposite, sequences, streams, unstreamed
+from migrator.switchover.opening import NO_SETTINGS, Settings, open_destination
+from migrator.switchover.records import CUTOVER, OPENED, PAUSE, next_number
+from migrator.switchover.routing import lead
+from migrator.switchover.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
-EVENT = "cutover"
 LOCK = "lock table {tables} in share row exclusive mode"
 STATEMENT_TIMEOUT = "select set_config('statement_timeout', %s, true)"
 # The dead man's switch: the server ends an idle fence that its owner has forgotten.
@@ -40,102 +50,166 @@ class LockLost(Exception):
         self.why = why
 
 
-class Stopwatch:
-    """Measure the parts of the pause, in milliseconds, in the order in which they happen."""
-
-    def __init__(self, ctx: ReadContext) -> None:
-        self._now = ctx.now
-        self.started = self._last = ctx.now()
-        self.parts: dict[str, float] = {}
-
-    def lap(self, part: str) -> None:
-        """End the part that has been running."""
-        now = self._now()
-        self.parts[part] = round((now - self._last) * 1000, 1)
-        self._last = now
-
-    @property
-    def elapsed(self) -> float:
-        """Return the seconds since the start."""
-        return self._now() - self.started
+class Rehearsed(Exception):
+    """The fence held, everything drained, and it is rolled back as intended."""
 
 
-def cutover_record(ctx: ReadContext) -> dict[str, Any] | None:
-    """Return the journal row of the committed cutover from the source, or None."""
-    return Registry(ctx.source, ctx.names).read(EVENT)
+def switch_over(ctx: WriteContext, settings: Settings = NO_SETTINGS) -> Stopwatch:
+    """Hand over, open the other side with its ``settings``, and lead the application there, in one go.
 
-
-def hand_over(ctx: WriteContext) -> dict[str, Any]:
-    """Take the writes away from the source for good; return the evidence with the parts of the pause.
-
-    Tries ``[cutover] attempts`` times when a lock is not to be had, giving way between. Raises
-    TimedOut naming who is in the way, or where the time went; the source is then writable again.
+    Returns the parts of the pause. What comes after the commit is repeated by the steps that follow when
+    it is cut short.
     """
+    watch = hand_over(ctx)
+    open_destination(ctx, settings)
+    watch.lap("open")
+    lead(ctx)
+    watch.lap("switch route")
+    return watch
+
+
+def hand_over(ctx: WriteContext, *, rehearse: bool = False) -> Stopwatch:
+    """Take the writes away from the side that has them, for good; return the parts of the pause so far.
+
+    The router holds the application back meanwhile, if it can, and lets it go again when the fence is
+    given up. Tries ``[cutover] attempts`` times when a lock is not to be had, giving way between. With
+    ``rehearse`` the fence is rolled back after the drain, and nothing is paused before it.
+    Raises TimedOut naming who is in the way, or where the time went; the side is then writable again.
+    """
+    streams.revive(ctx)
     attempts = ctx.config.cutover.attempts
     for attempt in range(1, attempts + 1):
-        watch = Stopwatch(ctx)
+        watch = Stopwatch(ctx.now)
         try:
-            return _attempt(ctx, watch)
+            _attempt(ctx, watch, rehearse=rehearse)
+        except Rehearsed:
+            return watch
         except LockLost as lost:
             if attempt == attempts:
                 raise TimedOut(
                     f"the fence's locks were not to be had in {attempts} tries; in the way: {lost.why}",
-                    hint="end those transactions, then migrator advance; the source is writable",
+                    hint=f"end those transactions, then the same command; the {ctx.source.side} is writable",
                     parts=watch.parts,
                 ) from lost
             ctx.note(f"the fence gave way (try {attempt} of {attempts}) to: {lost.why}")
             ctx.sleep(min(0.5 * attempt, 5))
+        else:
+            return watch
     raise AssertionError("unreachable: the loop returns or raises")
 
 
-def _attempt(ctx: WriteContext, watch: Stopwatch) -> dict[str, Any]:
+def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
     budget = ctx.config.cutover.max_pause
-    lock_timeout = min(ctx.config.cutover.lock_timeout, budget)
     # The fence has a session of its own: the heartbeat must commit while it is open.
     with (
         WriteSession.open(
-            ctx.source_server.conninfo, side="source", application=ctx.names.application
+            ctx.source_server.conninfo, side=ctx.source.side, application=ctx.names.application
         ) as session,
-        session.bounded(lock_timeout),
+        session.bounded(min(ctx.config.cutover.lock_timeout, budget)),
     ):
         registry = WritableRegistry(session, ctx.names)
         tables = all_tables(ctx.source)
-        watch.lap("connect")
-        watch.started = ctx.now()
-        with session.transaction():
-            session.execute(DEAD_MAN, [f"{int(budget * 1000)}ms"])
-            _lock(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
-            watch.lap("lock")
-            # Through the fence's own session: any other would queue up behind who waits for the fence.
-            _ask_again(replace(ctx, source=session))
-            fence.switch(session, ctx.names, tables, up=True)
-            fence.set_read_only(session, ctx.source_server.database, on=True)
-            watch.lap("fence")
-            tokens = drain.round_trip(ctx, timeout=max(budget - watch.elapsed, 0.1)).tokens
-            watch.lap("drain")
-            beside = _copy_unstreamed(ctx, session, watch)
-            count = _final_sequences(ctx)
-            watch.lap("sequences")
-            _in_time(watch, budget)
-            evidence = {
-                "tables": len(tables),
-                "sequences": count,
-                "tokens": tokens,
-                "parts_ms": watch.parts,
-                **beside,
-            }
-            registry.record(EVENT, evidence)
-            unstreamed.end_waiting(ctx, session)
+        number = next_number(ctx)
+        presynced = sequences.presync(ctx)
+        mark = gates.schema_mark(ctx.source)
+        _ask(ctx)
+        watch.begin()
+        with _backing_out(ctx, number):
+            ctx.router.pause(ctx, ctx.roles, budget)
+            watch.lap("route")
+            with session.transaction():
+                session.execute(DEAD_MAN, [f"{int(budget * 1000)}ms"])
+                _lock(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
+                watch.lap("lock")
+                # Whoever was in the way may have been changing a table. Asked through the fence's own
+                # session: any other would queue up behind who waits for the fence.
+                if gates.schema_mark(session) != mark:
+                    _ask(replace(ctx, source=session))
+                watch.lap("gates")
+                fence.raise_(session, ctx.names)
+                fence.set_read_only(session, ctx.source_server.database, on=True)
+                watch.lap("fence")
+                tokens = drain.beat(ctx)
+                count = sequences.catch_up(ctx, presynced)
+                watch.lap("sequences")
+                drain.wait_for(ctx, tokens, timeout=max(budget - watch.elapsed, 0.1))
+                watch.lap("drain")
+                beside = _copy_unstreamed(ctx, session, watch)
+                if rehearse:
+                    raise Rehearsed
+                streams.stop(ctx, timeout=max(budget - watch.elapsed, 0.1))
+                watch.lap("stop stream")
+                opposite.create_slots(ctx, timeout=max(budget - watch.elapsed, 0.1))
+                watch.lap("opposite slot")
+                _in_time(ctx, watch)
+                registry.record(
+                    CUTOVER,
+                    {
+                        "number": number,
+                        "tables": len(tables),
+                        "sequences": count,
+                        "tokens": tokens,
+                        "parts_ms": watch.parts,
+                        **beside,
+                    },
+                )
+                registry.forget(OPENED)
+                unstreamed.end_waiting(ctx, session)
     watch.lap("commit")
-    return evidence
 
 
-def _in_time(watch: Stopwatch, budget: float) -> None:
+def record_parts(ctx: WriteContext, watch: Stopwatch) -> None:
+    """Write the parts of the whole pause into the journal of the side that serves now."""
+    WritableRegistry(ctx.write_destination, ctx.names).record(
+        PAUSE, {"direction": ctx.roles.subscriber, "total_ms": watch.total, "parts_ms": watch.parts}
+    )
+
+
+@contextmanager
+def _backing_out(ctx: WriteContext, number: int) -> Iterator[None]:
+    """Undo what was done outside the fence's transaction when that is not committed.
+
+    Whether it is, is for the server to say when its answer to the commit was lost. What cannot be undone
+    now (a server is gone) is done by the next run, before it asks the gates.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, ConnectionLost) and _is_committed(ctx, number):
+            return
+        ctx.router.resume(ctx, ctx.roles)
+        if not isinstance(error, Rehearsed):
+            for undo in (opposite.drop_slots, streams.enable):
+                try:
+                    undo(ctx)
+                except MigratorError as other:
+                    ctx.note(f"{other.message}; the next run sees to it")
+        raise
+
+
+def _is_committed(ctx: ReadContext, number: int) -> bool:
+    """Ask the server, by a new connection if need be, whether the switchover of that number is committed.
+
+    Of a server that cannot be reached within its connection timeout nobody knows: it is not, for now, and
+    the next run finds out.
+    """
+    try:
+        with WriteSession.open(
+            ctx.source_server.conninfo, side=ctx.source.side, application=ctx.names.application
+        ) as session:
+            record = Registry(session, ctx.names).read(CUTOVER)
+    except MigratorError as error:
+        ctx.emit(StepNote(ctx.step, f"whether the switchover is committed is not known yet: {error.message}"))
+        return False
+    return record is not None and record["number"] == number
+
+
+def _in_time(ctx: ReadContext, watch: Stopwatch) -> None:
+    budget = ctx.config.cutover.max_pause
     if watch.elapsed > budget:
         raise TimedOut(
-            f"the pause took {watch.elapsed:.2f} s and [cutover] max_pause is {budget:g} s: "
-            + ", ".join(f"{part} {ms} ms" for part, ms in watch.parts.items()),
-            hint="the source is writable again; migrator advance tries once more",
+            f"the pause took {watch.elapsed:.2f} s and [cutover] max_pause is {budget:g} s: {watch.told}",
+            hint=f"the {ctx.source.side} is writable again; the same command tries once more",
             parts=watch.parts,
         )
 
@@ -146,7 +220,7 @@ def _copy_unstreamed(ctx: WriteContext, session: WriteSession, watch: Stopwatch)
     def in_time(_bytes: int) -> None:
         if watch.elapsed > budget:
             watch.lap("unstreamed")
-            _in_time(watch, budget)
+            _in_time(ctx, watch)
 
     try:
         found = unstreamed.copy_again(ctx, session, in_time)
@@ -177,19 +251,17 @@ def _lock(ctx: WriteContext, session: WriteSession, tables: list[Table]) -> None
     session.execute(STATEMENT_TIMEOUT, ["0"])
 
 
-def _ask_again(ctx: ReadContext) -> None:
-    # Whoever was in the way may have been changing a table: what was true before the locks may not be.
+def _ask(ctx: ReadContext) -> None:
     for gate in gates.UNDER_THE_FENCE:
         for why in gate(ctx):
-            raise GateClosed(why, hint="the source is writable again; mend it, then migrator advance")
+            raise GateClosed(
+                why, hint=f"the {ctx.source.side} is writable again; mend it, then the same command"
+            )
 
 
-def _suspects(ctx: ReadContext, tables: list[Table]) -> str:
-    found = name_holders(ctx.source, ctx.names, [t.oid for t in tables])
-    return found or "a transaction that has just ended"
-
-
-def _final_sequences(ctx: WriteContext) -> int:
-    source = sequences.read(ctx.source)
-    wanted = sequences.plan(source, sequences.read(ctx.destination), ctx.config.sequences.shift)
-    return sequences.write(ctx.write_destination, wanted)
+def _suspects(ctx: WriteContext, tables: list[Table]) -> str:
+    oids = [t.oid for t in tables]
+    found = name_holders(ctx.source, ctx.names, oids) or "a transaction that has just ended"
+    after = ctx.config.cutover.terminate_blockers_after
+    ended = end_holders(ctx.write_source, ctx.names, oids, older_than=after)
+    return f"{found}; ended {', '.join(f'pid {pid}' for pid in ended)}" if ended else found

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence as Many
 
+    from migrator.context import WriteContext
     from migrator.pg.session import ReadSession, WriteSession
 
 READ_ONE = "select {oid}::oid as oid, last_value, is_called from {name}"
@@ -27,6 +28,13 @@ select pg_catalog.setval(
 from unnest(%s::text[], %s::text[], %s::bigint[], %s::boolean[]) as w (schema, name, value, called)
 """
 PER_QUERY = 1000
+# Cheaper than reading them one by one, and enough to tell which ones moved; null where nothing was taken.
+LAST_VALUES = """
+select s.seqrelid as oid, pg_catalog.pg_sequence_last_value(s.seqrelid) as value
+from pg_catalog.pg_sequence s
+join pg_catalog.pg_class c on c.oid = s.seqrelid
+where c.relpersistence <> 't'
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,10 @@ class Position:
 
 def read(session: ReadSession) -> dict[tuple[str, str], Position]:
     """Return the position of every user sequence by schema and name."""
-    found = sequences(session)
+    return _positions(session, sequences(session))
+
+
+def _positions(session: ReadSession, found: list[Sequence]) -> dict[tuple[str, str], Position]:
     positions: dict[tuple[str, str], Position] = {}
     for start in range(0, len(found), PER_QUERY):
         part = {s.oid: s for s in found[start : start + PER_QUERY]}
@@ -56,6 +67,41 @@ def read(session: ReadSession) -> dict[tuple[str, str], Position]:
             s = part[row.oid]
             positions[s.schema, s.name] = Position(s, row.last_value, row.is_called)
     return positions
+
+
+@dataclass(frozen=True)
+class Presynced:
+    """Where the sequences stood when the destination's were set, right before the fence."""
+
+    values: dict[int, int | None]
+    positions: dict[int, Position]
+    set: dict[tuple[str, str], Position]
+
+
+def presync(ctx: WriteContext) -> Presynced:
+    """Set all of the destination's sequences while writes go on, so that few are left for the fence."""
+    values = _last_values(ctx.source)
+    source, destination = read(ctx.source), read(ctx.destination)
+    wanted = plan(source, destination, ctx.config.sequences.shift)
+    write(ctx.write_destination, wanted)
+    now = destination | {(p.sequence.schema, p.sequence.name): p for p in wanted}
+    return Presynced(values, {p.sequence.oid: p for p in source.values()}, now)
+
+
+def catch_up(ctx: WriteContext, presynced: Presynced) -> int:
+    """Set those sequences that have moved since; return how many are at their last position."""
+    values = _last_values(ctx.source)
+    # One of which nothing was taken may have been set all the same.
+    moved = {oid for oid, value in values.items() if value is None or presynced.values.get(oid) != value}
+    known = [p.sequence for oid, p in presynced.positions.items() if oid in moved]
+    new = values.keys() - presynced.values.keys()
+    found = read(ctx.source) if new else _positions(ctx.source, known)
+    write(ctx.write_destination, plan(found, presynced.set, ctx.config.sequences.shift))
+    return len(presynced.positions)
+
+
+def _last_values(session: ReadSession) -> dict[int, int | None]:
+    return {row.oid: row.value for row in session.rows(LAST_VALUES)}
 
 
 def shifted(position: Position, shift: int) -> Position:

@@ -40,6 +40,7 @@ ENABLE = "alter subscription {name} enable"
 DISABLE = "alter subscription {name} disable"
 DETACH = "alter subscription {name} set (slot_name = none)"
 DROP = "drop subscription {name}"
+END = "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity where pid = %s"
 ORIGINS = "select roname from pg_catalog.pg_replication_origin where roname = any (%s) order by 1"
 DROP_ORIGIN = "select pg_catalog.pg_replication_origin_drop(%s)"
 POSITION = "select pg_catalog.pg_replication_origin_progress('pg_' || %s, true)::text"
@@ -142,6 +143,23 @@ def enable(ctx: WriteContext) -> None:
             ctx.write_destination.run(_on(subscription.stream, ENABLE))
 
 
+def revive(ctx: WriteContext) -> None:
+    """Start the streams that a run which was cut short has left stopped, and wait for all workers."""
+    if disabled(ctx):
+        ctx.note("the stream was stopped; it is started again")
+        enable(ctx)
+
+    def idle() -> list[str]:
+        return [s.stream.subscription for s in find_subscriptions(ctx) if s.ours and s.worker is None]
+
+    ctx.wait_until(
+        lambda: not idle(),
+        what="the stream's apply worker",
+        timeout=15,
+        explain=lambda: ", ".join(idle()),
+    )
+
+
 def disable(ctx: WriteContext) -> None:
     """Stop every stream of ours and wait until their workers and walsenders are gone."""
     ours = [s.stream for s in find_subscriptions(ctx) if s.ours]
@@ -157,6 +175,27 @@ def disable(ctx: WriteContext) -> None:
         what="the stream's worker to stop",
         timeout=60,
         explain=lambda: ", ".join(busy()),
+    )
+
+
+def stop(ctx: WriteContext, *, timeout: float) -> None:
+    """Stop every stream of ours at once, when everything has arrived.
+
+    A worker that waits for changes notices only within a second that it is to end; so it is ended.
+    Raises TimedOut after ``timeout`` seconds.
+    """
+    session = ctx.write_destination
+    found = [s for s in find_subscriptions(ctx) if s.ours]
+    for subscription in found:
+        session.run(_on(subscription.stream, DISABLE))
+    for subscription in found:
+        if subscription.worker is not None:
+            session.value(END, [subscription.worker])
+    ctx.wait_until(
+        lambda: not any(s.worker for s in find_subscriptions(ctx) if s.ours),
+        what="the stream's worker to stop",
+        timeout=timeout,
+        interval=0.001,
     )
 
 

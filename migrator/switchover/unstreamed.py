@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from migrator.context import FORWARD
 from migrator.copy import large_objects, unlogged
 from migrator.pg.catalog import Table, all_tables
 from migrator.pg.registry import Registry, WritableRegistry
@@ -53,7 +54,16 @@ limit 10
 
 def copies_large_objects(ctx: ReadContext) -> bool:
     """Return whether large objects are to be copied."""
-    return ctx.config.tables.large_objects == "copy"
+    return ctx.roles == FORWARD and ctx.config.tables.large_objects == "copy"
+
+
+def not_carried_back(ctx: ReadContext) -> list[str]:
+    """Return, for people, what was copied on the way forward and is not on the way back.
+
+    The source's own tables are not emptied, and of its large objects nobody knows which are ours.
+    """
+    found = [f"unlogged table {t.label}" for t in unlogged.wanted(ctx)]
+    return [*found, "large objects"] if ctx.config.tables.large_objects == "copy" else found
 
 
 def to_lock(ctx: ReadContext) -> list[Table]:
@@ -63,6 +73,8 @@ def to_lock(ctx: ReadContext) -> list[Table]:
 
 def not_in(ctx: ReadContext) -> list[str]:
     """Return, for people, what is to be copied and was never copied as a whole."""
+    if ctx.roles != FORWARD:
+        return []
     return _told(ctx, unlogged.missing(ctx))
 
 
@@ -88,10 +100,7 @@ def copy_tables(
     registry = WritableRegistry(ctx.write_destination, ctx.names)
     standing = {(t.schema, t.name): t for t in all_tables(ctx.destination)}
     pairs = [(t, standing[t.schema, t.name]) for t in tables]
-    with (
-        ctx.write_destination.transaction(),
-        fence.lifted(ctx.write_destination, ctx.names, [here for _, here in pairs]),
-    ):
+    with ctx.write_destination.transaction(), fence.lifted(ctx.write_destination, ctx.names):
         unlogged.copy_rows(source, registry, pairs, ctx.now, sent)
 
 
@@ -107,7 +116,7 @@ def copy_again(ctx: WriteContext, held: WriteSession, sent: Callable[[int], None
 
     ``sent`` raises when the pause is over.
     """
-    tables = unlogged.wanted(ctx)
+    tables = unlogged.wanted(ctx) if ctx.roles == FORWARD else []
     with ctx.write_destination.bounded(ctx.config.cutover.lock_timeout):
         copy_tables(ctx, held, tables, sent)
     copy_objects(ctx, held, sent)
@@ -131,7 +140,7 @@ def empty(ctx: WriteContext) -> None:
     have = unlogged.copied(ctx)
     tables = [t for t in all_tables(ctx.destination) if (t.schema, t.name) in have]
     if tables:
-        with ctx.write_destination.transaction(), fence.lifted(ctx.write_destination, ctx.names, tables):
+        with ctx.write_destination.transaction(), fence.lifted(ctx.write_destination, ctx.names):
             unlogged.empty_copied(registry, tables)
     large_objects.remove_all(registry)
 

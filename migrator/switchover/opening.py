@@ -1,0 +1,78 @@
+"""Open the side that is to take the writes, when the other one has given them away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrator.pg.database import Properties, changes, database_properties, known_to, without_late
+from migrator.pg.registry import WritableRegistry
+from migrator.switchover import drain, fence, streams
+from migrator.switchover.records import CUTOVER, OPENED, handed_over
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+    from migrator.context import ReadContext, WriteContext
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The statements that change a database's settings, and which ones its version does not know."""
+
+    statements: tuple[sql.Composed, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+NO_SETTINGS = Settings()
+
+
+def all_settings(ctx: ReadContext) -> Settings:
+    """Return what gives the destination all of the source's settings, those that were held back too.
+
+    Timeouts and preloaded libraries are held back until it opens: they would act on the stream's worker.
+    """
+    return _settings(ctx, database_properties(ctx.source))
+
+
+def hold_back(ctx: WriteContext) -> None:
+    """Take those settings away from the destination again, which receives the stream from now on."""
+    session = ctx.write_destination
+    with session.transaction():
+        for statement in _settings(ctx, without_late(database_properties(ctx.source))).statements:
+            session.run(statement)
+
+
+def _settings(ctx: ReadContext, wanted: Properties) -> Settings:
+    known, left_out = known_to(ctx.destination, wanted)
+    now = database_properties(ctx.destination)
+    statements = changes("database", ctx.destination_server.database, now, known)
+    return Settings(tuple(statements), tuple(left_out))
+
+
+def open_destination(ctx: WriteContext, settings: Settings = NO_SETTINGS) -> None:
+    """Open everything in one transaction, after the last tokens are there and the streams are stopped.
+
+    The tokens are waited for again: the apply worker commits asynchronously, and a server that
+    crashed after the switchover may have lost what it had shown. Our own commit is synchronous.
+    """
+    record = handed_over(ctx) or {}
+    if drain.missing(ctx, record["tokens"]):
+        streams.enable(ctx)
+        ctx.wait_until(
+            lambda: not drain.missing(ctx, record["tokens"]),
+            what="the stream to bring again what came before the switchover",
+            timeout=300,
+            explain=lambda: ", ".join(drain.missing(ctx, record["tokens"])),
+        )
+    if any(s.ours and s.enabled for s in streams.find_subscriptions(ctx)):
+        streams.stop(ctx, timeout=60)
+    session = ctx.write_destination
+    registry = WritableRegistry(session, ctx.names)
+    with session.transaction():
+        fence.lower(session, ctx.names)
+        fence.set_read_only(session, ctx.destination_server.database, on=False)
+        for statement in settings.statements:
+            session.run(statement)
+        registry.forget(CUTOVER)
+        registry.record(OPENED, {"number": record["number"], "settings_left_out": settings.left_out})

@@ -1,0 +1,195 @@
+"""The opposite stream: from the side that is to take the writes back to the one that gives them away.
+
+It is prepared while writes go on: a publication of the same tables on the destination and, on the source,
+a disabled subscription to it, whose creation proves that the source reaches the destination. Its slot is
+created inside the fence, when both sides are equal and still: the stream begins empty, so nothing that came
+by the one goes back by the other, on any version. It starts when the switchover is committed.
+
+The names are those of the forward stream: what is a publication here is a subscription there. On a
+mirrored context the opposite stream is the forward one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from migrator.errors import Conflict, StatementFailed, TimedOut
+from migrator.pg import publication
+from migrator.pg.activity import name_writers
+from migrator.pg.registry import Registry, WritableRegistry
+from migrator.switchover import streams, subscribing
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+    from migrator.pg.names import Stream
+
+# The journal's word for a slot of ours, with what the copy began from where it did.
+SLOT = "slot"
+
+PUBLISH = "create publication {name} for table {tables}"
+REPUBLISH = "alter publication {name} set table {tables}"
+MARK = "comment on publication {name} is {mark}"
+CREATE_SLOT = "select pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput')"
+SLOTS = """
+select slot_name::text as name, active_pid
+from pg_catalog.pg_replication_slots
+where slot_name = any (%s)
+  and database = current_database()
+"""
+DROP_SLOT = "select pg_catalog.pg_drop_replication_slot(%s)"
+END = "select pg_catalog.pg_terminate_backend(%s)"
+STATEMENT_TIMEOUT = "select pg_catalog.set_config('statement_timeout', %s, false)"
+
+
+def is_anything(ctx: ReadContext) -> bool:
+    """Return whether any of the opposite stream is there."""
+    back = ctx.mirrored()
+    return bool(streams.find_subscriptions(back) or publication.published_streams(ctx.destination, ctx.names))
+
+
+def missing(ctx: ReadContext) -> list[str]:
+    """Say what of the opposite stream is not prepared; an empty list when all is."""
+    back = ctx.mirrored()
+    found = {s.stream: s for s in streams.find_subscriptions(back)}
+    why = []
+    for stream in publication.published_streams(ctx.source, ctx.names):
+        if publication.listed(ctx.source, stream) != publication.listed(ctx.destination, stream):
+            why.append(f"publication {stream.publication} on the {ctx.destination.side}")
+        elif stream not in found:
+            why.append(f"subscription {stream.subscription} on the {ctx.source.side}")
+    return why
+
+
+def in_the_way(ctx: ReadContext) -> str:
+    """Name what stands under our names and does not carry our mark, or return nothing."""
+    publications = publication.in_the_way(ctx.destination, ctx.names)
+    if publications:
+        return f"publication {publications} on the {ctx.destination.side}"
+    subscriptions = streams.unmarked(streams.find_subscriptions(ctx.mirrored()))
+    return f"subscription {subscriptions} on the {ctx.source.side}" if subscriptions else ""
+
+
+def prepare(ctx: WriteContext) -> None:
+    """Publish on the destination what the source publishes, and subscribe the source to it, disabled."""
+    back = ctx.mirrored()
+    found = {s.stream for s in streams.find_subscriptions(back)}
+    for stream in publication.published_streams(ctx.source, ctx.names):
+        if publication.listed(ctx.source, stream) != publication.listed(ctx.destination, stream):
+            _publish(ctx, stream)
+        if stream not in found:
+            with ctx.write_source.transaction():
+                subscribing.create(back, ctx.write_source, stream)
+        elif publication.listed(ctx.source, stream) != subscribing.subscribed(ctx.source, stream):
+            subscribing.refresh(back, ctx.write_source, stream)
+
+
+def drop(ctx: WriteContext) -> None:
+    """Drop the opposite stream: its subscription on the source, slot and publication on the destination."""
+    back = ctx.mirrored()
+    streams.drop(back)
+    streams.drop_left_origins(back)
+    streams.forget_positions(back)
+    drop_slots(ctx, forget=True)
+    publication.drop(ctx.write_destination, ctx.names)
+
+
+def is_live(ctx: ReadContext) -> bool:
+    """Return whether the opposite stream runs and the one that ended with the switchover is gone."""
+    found = [s for s in streams.find_subscriptions(ctx.mirrored()) if s.ours]
+    return all(s.enabled for s in found) and not left_slots(ctx)
+
+
+def begin(ctx: WriteContext) -> None:
+    """Start the opposite stream, and drop the slots of the one that ended with the switchover."""
+    streams.enable(ctx.mirrored())
+    drop_old_slots(ctx)
+
+
+def create_slots(ctx: WriteContext, *, timeout: float) -> None:
+    """Create the opposite stream's slots at this very moment, instead of any that are left.
+
+    Raises TimedOut after ``timeout`` seconds: creation waits for open transactions of that cluster.
+    """
+    session = ctx.write_destination
+    registry = WritableRegistry(session, ctx.names)
+    wanted = [s.stream for s in streams.find_subscriptions(ctx.mirrored()) if s.ours]
+    drop_slots(ctx)
+    session.execute(STATEMENT_TIMEOUT, [str(int(timeout * 1000))])
+    try:
+        for stream in wanted:
+            # What was copied from the first one is found by its position, which stays on record.
+            record = registry.read(stream.event(SLOT)) or {"name": stream.slot}
+            registry.record(stream.event(SLOT), {**record, "dropped": False})
+            session.value(CREATE_SLOT, [stream.slot])
+    except (TimedOut, StatementFailed) as error:
+        if isinstance(error, StatementFailed) and error.sqlstate != "57014":
+            raise
+        raise TimedOut(
+            f"the slot of the opposite stream was not to be had within {timeout:.1f} s; open transactions "
+            f"on the {session.side}: {name_writers(session) or 'one that has just ended'}",
+            hint="end them, then the same command",
+        ) from error
+    finally:
+        if session.is_open:
+            session.execute(STATEMENT_TIMEOUT, ["0"])
+
+
+def drop_slots(ctx: WriteContext, *, forget: bool = False) -> None:
+    """Drop the opposite stream's slots on the destination; what was copied from them stays on record."""
+    _drop_slots(ctx, ctx.mirrored(), forget=forget)
+
+
+def drop_old_slots(ctx: WriteContext) -> None:
+    """Drop the slots of the stream that ended with the switchover, which keep WAL on the source."""
+    _drop_slots(ctx, ctx, forget=False)
+
+
+def left_slots(ctx: ReadContext) -> set[str]:
+    """Return the slots of the stream that leads from the source: there still, or not on record as dropped."""
+    found = ctx.source.rows(SLOTS, [[s.slot for s in ctx.names.streams]])
+    records = Registry(ctx.source, ctx.names).read_some([s.event(SLOT) for s in ctx.names.streams])
+    recorded = {record["name"] for record in records.values() if not record.get("dropped")}
+    return {row.name for row in found} | recorded
+
+
+def _drop_slots(ctx: WriteContext, owner: WriteContext, *, forget: bool) -> None:
+    session = owner.write_source
+    registry = WritableRegistry(session, ctx.names)
+    records = registry.read_some([s.event(SLOT) for s in ctx.names.streams])
+    ours = {
+        s.slot: s
+        for s in ctx.names.streams
+        if s.event(SLOT) in records and (forget or not records[s.event(SLOT)].get("dropped"))
+    }
+
+    def gone() -> bool:
+        left = session.rows(SLOTS, [list(ours)])
+        for row in left:
+            if row.active_pid is None:
+                session.value(DROP_SLOT, [row.name])
+            else:
+                session.value(END, [row.active_pid])
+        return not left
+
+    ctx.wait_until(gone, what=f"replication slots of the {session.side} to be released", timeout=30)
+    for stream in ours.values():
+        if forget:
+            registry.forget(stream.event(SLOT))
+        else:
+            registry.record(stream.event(SLOT), {**records[stream.event(SLOT)], "dropped": True})
+
+
+def _publish(ctx: WriteContext, stream: Stream) -> None:
+    session = ctx.write_destination
+    tables = sorted(publication.listed(ctx.source, stream))
+    if publication.in_the_way(session, ctx.names):
+        raise Conflict(f"{in_the_way(ctx)} does not carry our mark", hint="drop it, then the same command")
+    there = stream in publication.published_streams(session, ctx.names)
+    name = sql.Identifier(stream.publication)
+    only = sql.SQL(", ").join(sql.SQL("only {}").format(sql.Identifier(*table)) for table in tables)
+    with session.bounded(ctx.config.copy.lock_timeout), session.transaction():
+        session.run(sql.SQL(REPUBLISH if there else PUBLISH).format(name=name, tables=only))
+        if not there:
+            session.run(sql.SQL(MARK).format(name=name, mark=ctx.names.mark))

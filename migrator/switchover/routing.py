@@ -1,0 +1,29 @@
+"""Lead the application to the side that takes the writes by now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from migrator.pg.registry import Registry, WritableRegistry
+from migrator.switchover.records import handed_over
+
+if TYPE_CHECKING:
+    from migrator.context import ReadContext, WriteContext
+
+ROUTED = "routed"
+
+
+def routed(ctx: ReadContext) -> dict[str, Any] | None:
+    """Return the record of the application having been led to the destination by this switchover, or None."""
+    given = handed_over(ctx)
+    record = Registry(ctx.destination, ctx.names).read(ROUTED)
+    return record if given and record and record["number"] == given["number"] else None
+
+
+def lead(ctx: WriteContext) -> None:
+    """Keep the application away from the source, lead it to the destination, and record it there."""
+    given = handed_over(ctx) or {}
+    ctx.router.close(ctx, ctx.roles)
+    ctx.router.switch(ctx, ctx.roles)
+    registry = WritableRegistry(ctx.write_destination, ctx.names)
+    registry.record(ROUTED, {"number": given["number"], "router": ctx.config.cutover.router})
