@@ -37,15 +37,15 @@ SETTINGS = {
 
 @contextmanager
 def two_servers(
-    major: int, settings: Mapping[str, str] | None = None
+    major: int, settings: Mapping[str, str] | None = None, *, destination_major: int | None = None
 ) -> Iterator[tuple[EmbeddedServer, EmbeddedServer]]:
-    """Run a source and a destination of one major version."""
-    binaries = find_binaries(major)
+    """Run a source and a destination, of one major version unless the destination's is given."""
+    here, there = find_binaries(major), find_binaries(destination_major or major)
     chosen = {**SETTINGS, **(settings or {})}
     with (
         work_directory("bench") as directory,
-        EmbeddedServer(binaries, directory / "source", settings=chosen) as source,
-        EmbeddedServer(binaries, directory / "destination", settings=chosen) as destination,
+        EmbeddedServer(here, directory / "source", settings=chosen) as source,
+        EmbeddedServer(there, directory / "destination", settings=chosen) as destination,
     ):
         yield source, destination
 
@@ -132,11 +132,14 @@ def _children(pid: int) -> list[int]:
 class Migrator:
     """The command line, for one migration from one URL to another."""
 
-    def __init__(self, directory: Path, source: str, destination: str, jobs: int = 0) -> None:
+    def __init__(
+        self, directory: Path, source: str, destination: str, jobs: int = 0, *, more: str = ""
+    ) -> None:
         self.config = directory / "migrator.toml"
         self.config.write_text(
             f'[migration]\nname = "bench"\n[source]\nurl = "{source}"\n[destination]\nurl = "{destination}"\n'
             + (f"[copy]\njobs = {jobs}\nindex_jobs = {jobs}\n" if jobs else "")
+            + more
         )
 
     def words(self, *command: str, profile: Path | None = None) -> list[object]:

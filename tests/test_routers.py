@@ -32,7 +32,7 @@ from migrator.pg.server import Server
 from migrator.pg.session import ReadSession, WriteSession
 from migrator.routers import files
 from migrator.routers.pgbouncer_ini import Target, retarget, target_of
-from tests.fixtures.routers import READ_ONLY_ADMIN, Haproxy, Pgbouncer
+from tests.fixtures.daemons import READ_ONLY_ADMIN, Haproxy, Pgbouncer
 from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:

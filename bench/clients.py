@@ -1,0 +1,130 @@
+"""Clients of the cutover's bench: a process of their own that keeps committing and notes each commit.
+
+Each transaction inserts a token of its own and updates a row in two tables. ``Pgbench`` keeps its
+connections, as the clients of a pooler do; ``Reconnecting`` connects anew where it must, as those do that a
+proxy cuts off or that are told of another server. A token is a number of the client and one of the
+transaction; what was acknowledged is what pgbench logged, or the child wrote down.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+ROWS = 1000
+HOT = 8
+PREPARE_TOKENS = """
+create table tokens (
+    id bigint generated always as identity primary key,
+    round int not null,
+    client int not null,
+    number int not null
+);
+create index on tokens (round, client, number)
+"""
+SCRIPT = f"""\
+\\set number :number + 1
+\\set one random(1, {HOT // 2})
+\\set other random({HOT // 2 + 1}, {HOT})
+\\set id random(1, {ROWS})
+begin;
+insert into tokens (round, client, number) values (:round, :client_id, :number);
+update t:one set n = n + 1 where id = :id;
+update t:other set n = n + 1, token = nextval('s:other') where id = :id;
+commit;
+"""
+FOUND = "select client, number from tokens where round = %s"
+
+Token = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """An acknowledged commit and when that was (Unix time)."""
+
+    at: float
+    token: Token
+
+
+def prepare(url: str, tables: int, sequences: int) -> None:
+    """Build the database: tables of which the first ones are written to, sequences likewise."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(PREPARE_TOKENS)
+        for start in range(1, max(sequences, HOT) + 1, 100):
+            numbers = range(start, min(start + 100, max(sequences, HOT) + 1))
+            connection.execute(";".join(f"create sequence s{n}" for n in numbers).encode())
+        for number in range(1, max(tables, HOT) + 1):
+            connection.execute(
+                f"create table t{number} (id int primary key, n int not null default 0, token bigint);"
+                f"insert into t{number} (id) select generate_series(1, {ROWS if number <= HOT else 10})".encode()
+            )
+
+
+def counted(url: str, number: int, acknowledged: Collection[Token]) -> tuple[int, int]:
+    """Return how many acknowledged tokens of a round are lost, and how many tokens are there twice."""
+    with psycopg.connect(url) as connection:
+        found = Counter((int(client), int(n)) for client, n in connection.execute(FOUND, [number]))
+    lost = sum(token not in found for token in acknowledged)
+    return lost, sum(count - 1 for count in found.values())
+
+
+class Pgbench:
+    """pgbench, about ``tps`` transactions a second in all, from entering to leaving."""
+
+    def __init__(self, program: Path, url: str, number: int, *, clients: int, tps: int) -> None:
+        self._url, self._program = url, program
+        self._options = [f"-c{clients}", "-j1", f"-R{tps}", "-T86400", "-n", "-l"]
+        self._options += ["-Dnumber=0", f"-Dround={number}"]
+
+    def __enter__(self) -> Self:
+        self._place = tempfile.TemporaryDirectory(prefix="bench-clients-")
+        place = Path(self._place.name)
+        (place / "script").write_text(SCRIPT)
+        with (place / "said").open("w") as said:
+            self._process = subprocess.Popen(
+                [self._program, *self._options, "-f", "script", self._url],
+                cwd=place,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
+        return self
+
+    def stop(self) -> None:
+        """End the clients after their current transaction, as far as they have one."""
+        # What ends ``-T``: it finishes and writes its log out, where a SIGTERM would cut that off.
+        self._process.send_signal(signal.SIGALRM)
+        self._process.wait(10)
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+        self._place.cleanup()
+
+    @property
+    def failed(self) -> list[str]:
+        """Return what was said of each transaction that failed."""
+        said = (Path(self._place.name) / "said").read_text().splitlines()
+        return [line for line in said if "aborted" in line or "ERROR" in line or "FATAL" in line]
+
+    def commits(self) -> list[Commit]:
+        """Return what was acknowledged, in the order of time."""
+        return sorted(self._logged(), key=lambda commit: commit.at)
+
+    def _logged(self) -> Iterator[Commit]:
+        for log in Path(self._place.name).glob("pgbench_log.*"):
+            for line in log.read_text().splitlines():
+                client, number, _, _, seconds, micros, *_ = line.split()
+                yield Commit(int(seconds) + int(micros) / 1e6, (int(client), int(number)))
+
+
+class Reconnecting:
+    """stub"""
