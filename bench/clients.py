@@ -32,11 +32,11 @@ create table tokens (
 );
 create index on tokens (round, client, number)
 """
-SCRIPT = f"""\
+SCRIPT = """\
 \\set number :number + 1
-\\set one random(1, {HOT // 2})
-\\set other random({HOT // 2 + 1}, {HOT})
-\\set id random(1, {ROWS})
+\\set one random(1, :hot / 2)
+\\set other random(:hot / 2 + 1, :hot)
+\\set id random(1, :rows)
 begin;
 insert into tokens (round, client, number) values (:round, :client_id, :number);
 update t:one set n = n + 1 where id = :id;
@@ -64,9 +64,10 @@ def prepare(url: str, tables: int, sequences: int) -> None:
             numbers = range(start, min(start + 100, max(sequences, HOT) + 1))
             connection.execute(";".join(f"create sequence s{n}" for n in numbers).encode())
         for number in range(1, max(tables, HOT) + 1):
+            rows = ROWS if number <= HOT else 10
             connection.execute(
                 f"create table t{number} (id int primary key, n int not null default 0, token bigint);"
-                f"insert into t{number} (id) select generate_series(1, {ROWS if number <= HOT else 10})".encode()
+                f"insert into t{number} (id) select generate_series(1, {rows})".encode()
             )
 
 
@@ -84,7 +85,7 @@ class Pgbench:
     def __init__(self, program: Path, url: str, number: int, *, clients: int, tps: int) -> None:
         self._url, self._program = url, program
         self._options = [f"-c{clients}", "-j1", f"-R{tps}", "-T86400", "-n", "-l"]
-        self._options += ["-Dnumber=0", f"-Dround={number}"]
+        self._options += ["-Dnumber=0", f"-Dround={number}", f"-Dhot={HOT}", f"-Drows={ROWS}"]
 
     def __enter__(self) -> Self:
         self._place = tempfile.TemporaryDirectory(prefix="bench-clients-")

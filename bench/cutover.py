@@ -31,8 +31,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from bench import clients, lab
 from migrator.demo.proof import compare
 from migrator.demo.servers import EmbeddedServer, work_directory
@@ -80,7 +78,11 @@ class Bench:
     """Two servers, what leads to one of them, and migrator."""
 
     def __init__(
-        self, source: EmbeddedServer, destination: EmbeddedServer, options: argparse.Namespace, stack: ExitStack
+        self,
+        source: EmbeddedServer,
+        destination: EmbeddedServer,
+        options: argparse.Namespace,
+        stack: ExitStack,
     ) -> None:
         self.options = options
         self.source = source.create_database("shop")
@@ -154,7 +156,8 @@ class Bench:
     def settle(self) -> list[str]:
         """Wait until both sides are equal; return what is different when they do not become so."""
         deadline = time.monotonic() + SETTLED
-        while (found := compare(self.source, self.destination)) and time.monotonic() < deadline:
+        # The sequences of the side that serves are ahead.
+        while (found := compare(self.destination, self.source)) and time.monotonic() < deadline:
             time.sleep(0.2)
         return [str(difference) for difference in found]
 

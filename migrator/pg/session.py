@@ -198,6 +198,15 @@ class ReadSession:
         row = self.row(query, params)
         return None if row is None else row[0]
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send the block's statements at once, as one transaction; on leaving, all have been answered."""
+        try:
+            with self.connection.pipeline():
+                yield
+        except psycopg.Error as error:
+            raise translate(error, self.side) from error
+
     @property
     def is_open(self) -> bool:
         """Return whether the session can still be used."""

@@ -67,12 +67,20 @@ def open_destination(ctx: WriteContext, settings: Settings = NO_SETTINGS) -> Non
         )
     if any(s.ours and s.enabled for s in streams.find_subscriptions(ctx)):
         streams.stop(ctx, timeout=60)
+    open_at_once(ctx, record["number"], settings)
+
+
+def open_at_once(ctx: WriteContext, number: int, settings: Settings) -> None:
+    """Open everything in one transaction; the destination has been seen to be still and complete.
+
+    By the very session that does this, so that no crash can have come between.
+    """
     session = ctx.write_destination
     registry = WritableRegistry(session, ctx.names)
-    with session.transaction():
+    with session.together(), session.transaction():
         fence.lower(session, ctx.names)
         fence.set_read_only(session, ctx.destination_server.database, on=False)
         for statement in settings.statements:
             session.run(statement)
         registry.forget(CUTOVER)
-        registry.record(OPENED, {"number": record["number"], "settings_left_out": settings.left_out})
+        registry.record(OPENED, {"number": number, "settings_left_out": settings.left_out})

@@ -22,6 +22,8 @@ from migrator.pg.registry import Registry, WritableRegistry
 from migrator.switchover import streams, subscribing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from migrator.context import ReadContext, WriteContext
     from migrator.pg.names import Stream
 
@@ -112,17 +114,36 @@ def create_slots(ctx: WriteContext, *, timeout: float) -> None:
 
     Raises TimedOut after ``timeout`` seconds: creation waits for open transactions of that cluster.
     """
-    session = ctx.write_destination
-    registry = WritableRegistry(session, ctx.names)
+    create_awaited(ctx, await_slots(ctx), timeout=timeout)
+
+
+def await_slots(ctx: WriteContext) -> list[Stream]:
+    """Write down that the opposite stream's slots are to come, and drop any that are left; return whose.
+
+    What is written before stays true when they do not come: a slot that is not there is dropped.
+    """
+    registry = WritableRegistry(ctx.write_destination, ctx.names)
     wanted = [s.stream for s in streams.find_subscriptions(ctx.mirrored()) if s.ours]
     drop_slots(ctx)
-    session.execute(STATEMENT_TIMEOUT, [str(int(timeout * 1000))])
+    for stream in wanted:
+        # What was copied from the first one is found by its position, which stays on record.
+        record = registry.read(stream.event(SLOT)) or {"name": stream.slot}
+        registry.record(stream.event(SLOT), {**record, "dropped": False})
+    return wanted
+
+
+def create_awaited(ctx: WriteContext, wanted: Sequence[Stream], *, timeout: float) -> None:
+    """Create the slots that were awaited, at this very moment. For ``timeout`` see ``create_slots``."""
+    if not wanted:
+        return
+    session = ctx.write_destination
     try:
-        for stream in wanted:
-            # What was copied from the first one is found by its position, which stays on record.
-            record = registry.read(stream.event(SLOT)) or {"name": stream.slot}
-            registry.record(stream.event(SLOT), {**record, "dropped": False})
-            session.value(CREATE_SLOT, [stream.slot])
+        # One transaction, whose failure takes the timeout back as well.
+        with session.together():
+            session.execute(STATEMENT_TIMEOUT, [str(int(timeout * 1000))])
+            for stream in wanted:
+                session.execute(CREATE_SLOT, [stream.slot])
+            session.execute(STATEMENT_TIMEOUT, ["0"])
     except (TimedOut, StatementFailed) as error:
         if isinstance(error, StatementFailed) and error.sqlstate != "57014":
             raise
@@ -131,9 +152,6 @@ def create_slots(ctx: WriteContext, *, timeout: float) -> None:
             f"on the {session.side}: {name_writers(session) or 'one that has just ended'}",
             hint="end them, then the same command",
         ) from error
-    finally:
-        if session.is_open:
-            session.execute(STATEMENT_TIMEOUT, ["0"])
 
 
 def drop_slots(ctx: WriteContext, *, forget: bool = False) -> None:

@@ -26,7 +26,7 @@ from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
 from migrator.switchover import drain, fence, gates, opposite, sequences, streams, unstreamed
-from migrator.switchover.opening import NO_SETTINGS, Settings, open_destination
+from migrator.switchover.opening import NO_SETTINGS, Settings, open_at_once
 from migrator.switchover.records import CUTOVER, OPENED, PAUSE, next_number
 from migrator.switchover.routing import lead
 from migrator.switchover.stopwatch import Stopwatch
@@ -60,10 +60,11 @@ def switch_over(ctx: WriteContext, settings: Settings = NO_SETTINGS) -> Stopwatc
     Returns the parts of the pause. What comes after the commit is repeated by the steps that follow when
     it is cut short.
     """
+    number = next_number(ctx)
     watch = hand_over(ctx)
-    open_destination(ctx, settings)
+    open_at_once(ctx, number, settings)
     watch.lap("open")
-    lead(ctx)
+    lead(ctx, number)
     watch.lap("switch route")
     return watch
 
@@ -111,50 +112,54 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
         tables = all_tables(ctx.source)
         number = next_number(ctx)
         presynced = sequences.presync(ctx)
+        subscriptions = [s for s in streams.find_subscriptions(ctx) if s.ours]
+        slots = [] if rehearse else opposite.await_slots(ctx)
         mark = gates.schema_mark(ctx.source)
         _ask(ctx)
         watch.begin()
-        with _backing_out(ctx, number):
+        with _backing_out(ctx, number), session.transaction():
             ctx.router.pause(ctx, ctx.roles, budget)
             watch.lap("route")
-            with session.transaction():
-                session.execute(DEAD_MAN, [f"{int(budget * 1000)}ms"])
-                _lock(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
-                watch.lap("lock")
-                # Whoever was in the way may have been changing a table. Asked through the fence's own
-                # session: any other would queue up behind who waits for the fence.
-                if gates.schema_mark(session) != mark:
-                    _ask(replace(ctx, source=session))
-                watch.lap("gates")
-                fence.raise_(session, ctx.names)
-                fence.set_read_only(session, ctx.source_server.database, on=True)
-                watch.lap("fence")
-                tokens = drain.beat(ctx)
-                count = sequences.catch_up(ctx, presynced)
-                watch.lap("sequences")
-                drain.wait_for(ctx, tokens, timeout=max(budget - watch.elapsed, 0.1))
-                watch.lap("drain")
-                beside = _copy_unstreamed(ctx, session, watch)
-                if rehearse:
-                    raise Rehearsed
-                streams.stop(ctx, timeout=max(budget - watch.elapsed, 0.1))
-                watch.lap("stop stream")
-                opposite.create_slots(ctx, timeout=max(budget - watch.elapsed, 0.1))
-                watch.lap("opposite slot")
-                _in_time(ctx, watch)
+            marked = _lock(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
+            # Whoever was in the way may have been changing a table. Asked through the fence's own
+            # session: any other would queue up behind who waits for the fence.
+            if marked != mark:
+                _ask(replace(ctx, source=session))
+            watch.lap("fence")
+            tokens = drain.beat(ctx)
+            watch.lap("token")
+            # While the token travels.
+            moved = sequences.moved(ctx, presynced)
+            watch.lap("sequences")
+            drain.wait_for(ctx, tokens, timeout=max(budget - watch.elapsed, 0.1))
+            watch.lap("drain")
+            beside = _copy_unstreamed(ctx, session, watch)
+            if rehearse:
+                raise Rehearsed
+            with ctx.write_destination.together():
+                streams.disable_now(ctx, subscriptions)
+                sequences.write(ctx.write_destination, moved)
+            streams.end_workers(ctx, subscriptions)
+            # Before that is done the slot would wait for the worker, and longer.
+            streams.await_stop(ctx, subscriptions, timeout=max(budget - watch.elapsed, 0.1))
+            watch.lap("stop stream")
+            opposite.create_awaited(ctx, slots, timeout=max(budget - watch.elapsed, 0.1))
+            watch.lap("opposite slot")
+            _in_time(ctx, watch)
+            with session.together():
                 registry.record(
                     CUTOVER,
                     {
                         "number": number,
                         "tables": len(tables),
-                        "sequences": count,
+                        "sequences": len(presynced.positions),
                         "tokens": tokens,
                         "parts_ms": watch.parts,
                         **beside,
                     },
                 )
                 registry.forget(OPENED)
-                unstreamed.end_waiting(ctx, session)
+            unstreamed.end_waiting(ctx, session)
     watch.lap("commit")
 
 
@@ -233,22 +238,28 @@ def _copy_unstreamed(ctx: WriteContext, session: WriteSession, watch: Stopwatch)
     return found
 
 
-def _lock(ctx: WriteContext, session: WriteSession, tables: list[Table]) -> None:
-    if not tables:
-        return
+def _lock(ctx: WriteContext, session: WriteSession, tables: list[Table]) -> str:
+    """Lock the tables, then raise the fence; return the schema's mark of in between. All in one message."""
     # lock_timeout bounds the wait for each table, statement_timeout that for all of them.
     bound = str(int(ctx.config.cutover.lock_timeout * 1000))
-    session.execute(STATEMENT_TIMEOUT, [bound])
     names = sql.SQL(", ").join(sql.SQL("only {}").format(t.identifier) for t in tables)
     try:
-        session.run(sql.SQL(LOCK).format(tables=names))
+        with session.together():
+            session.execute(DEAD_MAN, [f"{int(ctx.config.cutover.max_pause * 1000)}ms"])
+            session.execute(STATEMENT_TIMEOUT, [bound])
+            if tables:
+                session.run(sql.SQL(LOCK).format(tables=names))
+            session.execute(STATEMENT_TIMEOUT, ["0"])
+            mark = session.execute(gates.SCHEMA_MARK)
+            fence.raise_(session, ctx.names)
+            fence.set_read_only(session, ctx.source_server.database, on=True)
     except TimedOut as error:
         raise LockLost(_suspects(ctx, tables)) from error
     except StatementFailed as error:
         if error.sqlstate not in GIVE_WAY:
             raise
         raise LockLost(_suspects(ctx, tables)) from error
-    session.execute(STATEMENT_TIMEOUT, ["0"])
+    return str(mark.fetchall()[0][0])
 
 
 def _ask(ctx: ReadContext) -> None:

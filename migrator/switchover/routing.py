@@ -20,10 +20,14 @@ def routed(ctx: ReadContext) -> dict[str, Any] | None:
     return record if given and record and record["number"] == given["number"] else None
 
 
-def lead(ctx: WriteContext) -> None:
-    """Keep the application away from the source, lead it to the destination, and record it there."""
-    given = handed_over(ctx) or {}
+def lead(ctx: WriteContext, number: int | None = None) -> None:
+    """Keep the application away from the source, lead it to the destination, and record it there.
+
+    ``number`` is the switchover's, where it is known.
+    """
+    if number is None:
+        number = (handed_over(ctx) or {})["number"]
     ctx.router.close(ctx, ctx.roles)
     ctx.router.switch(ctx, ctx.roles)
     registry = WritableRegistry(ctx.write_destination, ctx.names)
-    registry.record(ROUTED, {"number": given["number"], "router": ctx.config.cutover.router})
+    registry.record(ROUTED, {"number": number, "router": ctx.config.cutover.router})

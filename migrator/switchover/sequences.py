@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from migrator.errors import StatementFailed
 from migrator.pg.catalog_sequences import Sequence, sequences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence as Many
 
-    from migrator.context import WriteContext
+    from migrator.context import ReadContext, WriteContext
     from migrator.pg.session import ReadSession, WriteSession
 
 READ_ONE = "select {oid}::oid as oid, last_value, is_called from {name}"
@@ -57,51 +58,77 @@ def read(session: ReadSession) -> dict[tuple[str, str], Position]:
 
 
 def _positions(session: ReadSession, found: list[Sequence]) -> dict[tuple[str, str], Position]:
-    positions: dict[tuple[str, str], Position] = {}
-    for start in range(0, len(found), PER_QUERY):
-        part = {s.oid: s for s in found[start : start + PER_QUERY]}
-        query = sql.SQL(" union all ").join(
-            sql.SQL(READ_ONE).format(oid=sql.Literal(oid), name=s.identifier) for oid, s in part.items()
+    known = {s.oid: s for s in found}
+    return {
+        (s.schema, s.name): Position(s, row.last_value, row.is_called)
+        for query in _queries(found)
+        for row in session.rows(query)
+        for s in [known[row.oid]]
+    }
+
+
+def _queries(found: list[Sequence]) -> list[sql.SQL]:
+    return [
+        sql.SQL(
+            sql.SQL(" union all ")
+            .join(
+                sql.SQL(READ_ONE).format(oid=sql.Literal(s.oid), name=s.identifier)
+                for s in found[start : start + PER_QUERY]
+            )
+            .as_string()
         )
-        for row in session.rows(query):
-            s = part[row.oid]
-            positions[s.schema, s.name] = Position(s, row.last_value, row.is_called)
-    return positions
+        for start in range(0, len(found), PER_QUERY)
+    ]
 
 
 @dataclass(frozen=True)
 class Presynced:
-    """Where the sequences stood when the destination's were set, right before the fence."""
+    """Where the sequences stood when the destination's were set, right before the fence.
+
+    ``unused`` reads those of which nothing was taken yet, whose last value says nothing; the source has
+    planned it.
+    """
 
     values: dict[int, int | None]
     positions: dict[int, Position]
     set: dict[tuple[str, str], Position]
+    unused: list[sql.SQL]
 
 
 def presync(ctx: WriteContext) -> Presynced:
     """Set all of the destination's sequences while writes go on, so that few are left for the fence."""
-    values = _last_values(ctx.source)
+    values = {row.oid: row.value for row in ctx.source.execute(LAST_VALUES, often=True)}
     source, destination = read(ctx.source), read(ctx.destination)
     wanted = plan(source, destination, ctx.config.sequences.shift)
     write(ctx.write_destination, wanted)
     now = destination | {(p.sequence.schema, p.sequence.name): p for p in wanted}
-    return Presynced(values, {p.sequence.oid: p for p in source.values()}, now)
+    unused = _queries([p.sequence for p in source.values() if values.get(p.sequence.oid) is None])
+    for query in unused:
+        ctx.source.execute(query, often=True)
+    return Presynced(values, {p.sequence.oid: p for p in source.values()}, now, unused)
 
 
-def catch_up(ctx: WriteContext, presynced: Presynced) -> int:
-    """Set those sequences that have moved since; return how many are at their last position."""
-    values = _last_values(ctx.source)
-    # One of which nothing was taken may have been set all the same.
-    moved = {oid for oid, value in values.items() if value is None or presynced.values.get(oid) != value}
-    known = [p.sequence for oid, p in presynced.positions.items() if oid in moved]
-    new = values.keys() - presynced.values.keys()
-    found = read(ctx.source) if new else _positions(ctx.source, known)
-    write(ctx.write_destination, plan(found, presynced.set, ctx.config.sequences.shift))
-    return len(presynced.positions)
-
-
-def _last_values(session: ReadSession) -> dict[int, int | None]:
-    return {row.oid: row.value for row in session.rows(LAST_VALUES)}
+def moved(ctx: ReadContext, presynced: Presynced) -> list[Position]:
+    """Return what is to be set on the destination of what has moved since, asked in one message."""
+    try:
+        with ctx.source.together():
+            answer = ctx.source.execute(LAST_VALUES, often=True)
+            unused = [ctx.source.execute(query, often=True) for query in presynced.unused]
+    except StatementFailed:  # one was dropped since
+        return plan(read(ctx.source), presynced.set, ctx.config.sequences.shift)
+    values = {row.oid: row.value for row in answer}
+    if values.keys() - presynced.values.keys():
+        return plan(read(ctx.source), presynced.set, ctx.config.sequences.shift)
+    now = {row.oid: (row.last_value, row.is_called) for each in unused for row in each}
+    now |= {oid: (value, True) for oid, value in values.items() if value is not None}
+    mine = {oid: p for oid, p in presynced.positions.items() if oid in values}
+    # Those that were set as if nothing had been taken of them.
+    found = _positions(ctx.source, [p.sequence for oid, p in mine.items() if oid not in now])
+    for oid, before in mine.items():
+        value, called = now.get(oid, (before.value, before.called))
+        if (value, called) != (before.value, before.called):
+            found[before.sequence.schema, before.sequence.name] = Position(before.sequence, value, called)
+    return plan(found, presynced.set, ctx.config.sequences.shift)
 
 
 def shifted(position: Position, shift: int) -> Position:

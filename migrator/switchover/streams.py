@@ -11,6 +11,8 @@ from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from migrator.context import ReadContext, WriteContext
     from migrator.pg.names import Stream
 
@@ -40,7 +42,18 @@ ENABLE = "alter subscription {name} enable"
 DISABLE = "alter subscription {name} disable"
 DETACH = "alter subscription {name} set (slot_name = none)"
 DROP = "drop subscription {name}"
-END = "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity where pid = %s"
+END = """
+select pg_catalog.pg_terminate_backend(pid)
+from pg_catalog.pg_stat_subscription
+where subid = any (%s::oid[]) and pid is not null
+"""
+WORKING = """
+select exists (
+    select
+    from pg_catalog.pg_stat_subscription
+    where subid = any (%s::oid[]) and pid is not null
+)
+"""
 ORIGINS = "select roname from pg_catalog.pg_replication_origin where roname = any (%s) order by 1"
 DROP_ORIGIN = "select pg_catalog.pg_replication_origin_drop(%s)"
 POSITION = "select pg_catalog.pg_replication_origin_progress('pg_' || %s, true)::text"
@@ -181,18 +194,30 @@ def disable(ctx: WriteContext) -> None:
 def stop(ctx: WriteContext, *, timeout: float) -> None:
     """Stop every stream of ours at once, when everything has arrived.
 
-    A worker that waits for changes notices only within a second that it is to end; so it is ended.
     Raises TimedOut after ``timeout`` seconds.
     """
-    session = ctx.write_destination
-    found = [s for s in find_subscriptions(ctx) if s.ours]
-    for subscription in found:
-        session.run(_on(subscription.stream, DISABLE))
-    for subscription in found:
-        if subscription.worker is not None:
-            session.value(END, [subscription.worker])
+    ours = [s for s in find_subscriptions(ctx) if s.ours]
+    disable_now(ctx, ours)
+    end_workers(ctx, ours)
+    await_stop(ctx, ours, timeout=timeout)
+
+
+def disable_now(ctx: WriteContext, ours: Sequence[Subscription]) -> None:
+    """Disable these streams, whose workers go on for up to a second unless they are ended."""
+    for subscription in ours:
+        ctx.write_destination.run(_on(subscription.stream, DISABLE))
+
+
+def end_workers(ctx: WriteContext, ours: Sequence[Subscription]) -> None:
+    """End the workers of streams that are disabled, or the launcher would start others."""
+    ctx.write_destination.execute(END, [[s.oid for s in ours]])
+
+
+def await_stop(ctx: WriteContext, ours: Sequence[Subscription], *, timeout: float) -> None:
+    """Wait until no worker of these streams is left. Raises TimedOut after ``timeout`` seconds."""
+    oids = [s.oid for s in ours]
     ctx.wait_until(
-        lambda: not any(s.worker for s in find_subscriptions(ctx) if s.ours),
+        lambda: not ctx.write_destination.value(WORKING, [oids]),
         what="the stream's worker to stop",
         timeout=timeout,
         interval=0.001,

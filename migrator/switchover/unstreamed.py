@@ -117,8 +117,9 @@ def copy_again(ctx: WriteContext, held: WriteSession, sent: Callable[[int], None
     ``sent`` raises when the pause is over.
     """
     tables = unlogged.wanted(ctx) if ctx.roles == FORWARD else []
-    with ctx.write_destination.bounded(ctx.config.cutover.lock_timeout):
-        copy_tables(ctx, held, tables, sent)
+    if tables:
+        with ctx.write_destination.bounded(ctx.config.cutover.lock_timeout):
+            copy_tables(ctx, held, tables, sent)
     copy_objects(ctx, held, sent)
     found: dict[str, Any] = {"unlogged": len(tables)} if tables else {}
     if copies_large_objects(ctx):
