@@ -32,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--streams", type=int, default=1, help="by how many streams tests/test_step_laws.py migrates"
     )
+    group.addoption(
+        "--switchovers", action="store_true", help="kill and strike a switchover at every point, both ways"
+    )
     group.addoption("--kills", type=int, default=15, help="how often tests/test_kill.py kills a run")
 
 

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from migrator.errors import ConnectionLost, GateClosed, MigratorError, StatementFailed, TimedOut
 from migrator.events import StepNote
-from migrator.pg.activity import end_holders, name_holders
+from migrator.pg.activity import end_holders, end_session, name_holders
 from migrator.pg.catalog import Table, all_tables
 from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
@@ -32,7 +34,7 @@ from migrator.switchover.routing import lead
 from migrator.switchover.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from migrator.context import ReadContext, WriteContext
 
@@ -117,7 +119,7 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
         mark = gates.schema_mark(ctx.source)
         _ask(ctx)
         watch.begin()
-        with _backing_out(ctx, number), session.transaction():
+        with _backing_out(ctx, number, session.pid), session.transaction():
             ctx.router.pause(ctx, ctx.roles, budget)
             watch.lap("route")
             marked = _lock(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
@@ -171,41 +173,53 @@ def record_parts(ctx: WriteContext, watch: Stopwatch) -> None:
 
 
 @contextmanager
-def _backing_out(ctx: WriteContext, number: int) -> Iterator[None]:
+def _backing_out(ctx: WriteContext, number: int, fence_pid: int) -> Iterator[None]:
     """Undo what was done outside the fence's transaction when that is not committed.
 
-    Whether it is, is for the server to say when its answer to the commit was lost. What cannot be undone
-    now (a server is gone) is done by the next run, before it asks the gates.
+    Whether it is, is for the server to say when its answer to the commit was lost or not waited for. While
+    nobody knows, nothing is undone but the router's pause: the next run finds out, and sees to the rest.
     """
     try:
         yield
     except BaseException as error:
-        if isinstance(error, ConnectionLost) and _is_committed(ctx, number):
+        is_answered = isinstance(error, MigratorError | LockLost | Rehearsed)
+        if is_answered and not isinstance(error, ConnectionLost):
+            committed: bool | None = False
+        else:
+            committed = _is_committed(ctx, number, fence_pid)
+        if committed and isinstance(error, ConnectionLost):
             return
-        ctx.router.resume(ctx, ctx.roles)
-        if not isinstance(error, Rehearsed):
-            for undo in (opposite.drop_slots, streams.enable):
-                try:
-                    undo(ctx)
-                except MigratorError as other:
-                    ctx.note(f"{other.message}; the next run sees to it")
+        undone: list[Callable[[WriteContext], None]] = []
+        if not committed:
+            undone.append(partial(ctx.router.resume, roles=ctx.roles))
+        if committed is False and not isinstance(error, Rehearsed):
+            undone += [opposite.drop_slots, streams.enable]
+        for undo in undone:
+            try:
+                undo(ctx)
+            except MigratorError as other:
+                ctx.note(f"{other.message}; the next run sees to it")
         raise
 
 
-def _is_committed(ctx: ReadContext, number: int) -> bool:
-    """Ask the server, by a new connection if need be, whether the switchover of that number is committed.
+def _is_committed(ctx: ReadContext, number: int, fence_pid: int) -> bool | None:
+    """Ask the server, by a new connection, whether the switchover of that number is committed.
 
-    Of a server that cannot be reached within its connection timeout nobody knows: it is not, for now, and
-    the next run finds out.
+    The fence's own process is ended first: as long as it is there it may be about to commit. None when the
+    server does not answer in time.
     """
+    patience = str(max(2, int(ctx.config.cutover.max_pause)))
     try:
         with WriteSession.open(
-            ctx.source_server.conninfo, side=ctx.source.side, application=ctx.names.application
+            make_conninfo(ctx.source_server.conninfo, connect_timeout=patience),
+            side=ctx.source.side,
+            application=ctx.names.application,
         ) as session:
+            end_session(session, ctx.names, fence_pid)
             record = Registry(session, ctx.names).read(CUTOVER)
     except MigratorError as error:
         ctx.emit(StepNote(ctx.step, f"whether the switchover is committed is not known yet: {error.message}"))
-        return False
+        return None
     return record is not None and record["number"] == number
 
 
