@@ -3,7 +3,8 @@
 Nothing is carried over from one try to the next: all sessions are closed, the servers are connected
 to as at the beginning (the same servers? the locks, the lease), and every step is probed again. That is
 the road of a run that was killed. A step that is a point of no return is tried once in a run: whether
-it has happened is for the operator to see before anything else happens.
+it has happened is for the operator to see before anything else happens. Once it surely has, clients wait
+and there is only forward: that is gone on with.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from migrator.errors import ConnectionLost, LeaseHeld, MigratorError, ToolFailed, Unreachable
+from migrator.errors import (
+    ConnectionLost,
+    LeaseHeld,
+    LostPastNoReturn,
+    MigratorError,
+    ToolFailed,
+    Unreachable,
+)
 from migrator.events import Emit, StepNote
 from migrator.workflow import SWITCH_BACK, TRANSITIONS
 
@@ -89,7 +97,8 @@ class Endurance:
 
     def _require_worth(self, step: str, error: MigratorError) -> None:
         self._losses[step] += 1
-        if step in ONCE or self._losses[step] > LOSSES_OF_A_STEP:
+        once = step in ONCE and not isinstance(error, LostPastNoReturn)
+        if once or self._losses[step] > LOSSES_OF_A_STEP:
             raise error
         told = f"{error.message}; for {self._limit:g} s both servers are tried, then this goes on"
         self._emit(StepNote(step, told))

@@ -159,6 +159,10 @@ class ConnectionLost(StepFailed):
     """A connection broke while a statement ran; whether it took effect is asked of the server."""
 
 
+class LostPastNoReturn(ConnectionLost):
+    """A connection broke right after the switchover's commit; both sides are closed until it is completed."""
+
+
 class SnapshotLost(ConnectionLost):
     """The connection that held the copy's snapshot broke; what is in stays, the rest needs a later one."""
 

@@ -187,6 +187,18 @@ def test_clients_of_two_pgbouncers_go_to_the_destination_and_back_without_an_err
         assert (each.directory / "pgbouncer.ini.before-destination").read_bytes() == before[both.index(each)]
 
 
+def test_a_client_without_a_name_is_not_taken_for_ours_after_a_proof(
+    between: Between, pgbouncers: Callable[..., Pgbouncer]
+) -> None:
+    one = pgbouncers(between.source)
+    with between.pgbouncer(one) as ctx:
+        ctx.router.probe(ctx, FORWARD)
+        # It gets the very session that the proof went through, with what that has set.
+        with psycopg.connect(one.url, autocommit=True) as client:
+            name = "select current_setting('application_name')"
+            assert client.execute(name).fetchone() != (ctx.names.application,)
+
+
 def test_pause_holds_a_client_and_resume_lets_it_go(
     between: Between, pgbouncers: Callable[..., Pgbouncer]
 ) -> None:

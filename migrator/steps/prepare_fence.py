@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from migrator.pg.catalog import all_tables
 from migrator.pg.registry import Registry
 from migrator.step import Absent, Conflict, Done, Found, Partial, Step
-from migrator.switchover import fence
+from migrator.switchover import fence, readiness
 from migrator.switchover.records import handed_over
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class PrepareFence(Step):
     Locks and cost: ``share row exclusive`` for an instant per table; it waits ``[copy] lock_timeout``
     at most, then gives way and tries again, naming who is in the way.
     If it fails: the triggers made so far stay, lowered; the next run makes the rest.
-    Undo: drops the triggers.
+    Undo: a stream or a router that a killed run left stopped goes on; drops the triggers.
     """
 
     def probe(self, ctx: ReadContext) -> Found:
@@ -55,6 +55,7 @@ class PrepareFence(Step):
         fence.prepare(ctx, ctx.write_source, f"this database has moved to {where}", up=False)
 
     def undo(self, ctx: WriteContext) -> None:
-        """Drop the triggers."""
+        """Take up what a killed run left stopped, then drop the triggers."""
         if Registry(ctx.source, ctx.names).is_ours() and handed_over(ctx) is None:
+            readiness.take_up(ctx)
             fence.drop(ctx, ctx.write_source)

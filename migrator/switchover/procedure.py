@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from migrator.errors import ConnectionLost, GateClosed, MigratorError, StatementFailed, TimedOut
+from migrator.errors import (
+    ConnectionLost,
+    GateClosed,
+    LostPastNoReturn,
+    MigratorError,
+    StatementFailed,
+    TimedOut,
+)
 from migrator.events import StepNote
 from migrator.pg.activity import end_holders, end_session, name_holders
 from migrator.pg.catalog import Table, all_tables
@@ -64,9 +71,12 @@ def switch_over(ctx: WriteContext, settings: Settings = NO_SETTINGS) -> Stopwatc
     """
     number = next_number(ctx)
     watch = hand_over(ctx)
-    open_at_once(ctx, number, settings)
-    watch.lap("open")
-    lead(ctx, number)
+    try:
+        open_at_once(ctx, number, settings)
+        watch.lap("open")
+        lead(ctx, number)
+    except ConnectionLost as error:
+        raise LostPastNoReturn(error.message, hint=error.hint, **error.fields) from error
     watch.lap("switch route")
     return watch
 

@@ -35,17 +35,24 @@ def proven(ctx: ReadContext) -> Tokens | None:
     return drain.proven(ctx, FRESH)
 
 
+def take_up(ctx: WriteContext) -> None:
+    """Start what a hand-over that was cut short has left: stopped streams, a paused router."""
+    if streams.disabled(ctx):
+        streams.enable(ctx)
+    # A router that cannot be asked is one of the closed gates.
+    with suppress(MigratorError):
+        ctx.router.resume(ctx, ctx.roles)
+
+
 def make_ready(ctx: WriteContext, *, then: str) -> None:
     """Start stopped streams and a paused router, ask every gate, and measure the lag.
 
     ``then`` is the command to type when a gate is closed. Raises GateClosed naming each one.
     """
+    take_up(ctx)
     streams.revive(ctx)
     for table in unanalyzed_tables(ctx.destination):
         ctx.write_destination.run(sql.SQL(ANALYZE).format(table=table.identifier))
-    # A router that cannot be asked is one of the closed gates.
-    with suppress(MigratorError):
-        ctx.router.resume(ctx, ctx.roles)
     why = closed(ctx)
     if why:
         raise GateClosed(

@@ -38,14 +38,16 @@ def way_back(ctx: ReadContext) -> str:
     if handed_over(ctx) is None:
         if not opposite.is_anything(ctx):
             return ""
-        missing = opposite.missing(ctx)
-        return f"not prepared: {', '.join(missing)}" if missing else "prepared"
+        if missing := opposite.missing(ctx):
+            return f"not prepared: {', '.join(missing)}"
+        return "; ".join(["prepared", *_left(ctx.mirrored())])
     back = ctx.mirrored()
     if why := "; ".join(_lost(back)):
         return f"lost because {why}"
     if beside := unstreamed.not_carried_back(ctx):
         return f"degraded because it does not carry {', '.join(beside[:10])}"
-    if why := "; ".join(why for gate in DEGRADING for why in gate(back)) or "; ".join(_slow(back)):
+    found = [why for gate in DEGRADING for why in gate(back)] or list(_slow(back))
+    if why := "; ".join([*found, *_left(ctx)]):
         return f"degraded because {why}"
     return "available"
 
@@ -62,6 +64,15 @@ def _lost(back: ReadContext) -> Iterator[str]:
         elif found[stream.slot].wal_status == "lost":
             yield f"slot {stream.slot} has lost WAL that the stream needs"
     yield from gates.no_table_is_rewritten(back)
+
+
+def _left(ctx: ReadContext) -> Iterator[str]:
+    """Name what a hand-over towards the context's source has left when it was cut short before its commit."""
+    if slots := opposite.left_slots(ctx):
+        yield (
+            f"slot {', '.join(slots)} of a switchover that was cut short keeps WAL on the {ctx.source.side} "
+            "until the next one"
+        )
 
 
 def _slow(back: ReadContext) -> Iterator[str]:
