@@ -305,8 +305,8 @@ EVERY_STRIKE: dict[str, Callable[[Stricken], None]] = {
     "the way to the router stalls": lambda s: s.interrupt("router", "stall"),
 }
 STRUCK_BY_DEFAULT = (
-    (FORWARD, "before the commit is answered", "the connections to the source are reset"),
-    (BACK, "before the commit is answered", "the source crashes"),
+    (FORWARD, "before the commit is answered", "the source crashes"),
+    (BACK, "before the commit is answered", "the connections to the destination are reset"),
     (FORWARD, "after the commit", "the destination crashes"),
     (BACK, "within the fence", "the way to the source is cut"),
 )
