@@ -110,6 +110,7 @@ class CutoverSection(Section, frozen=True):
     terminate_blockers_after: Duration = Duration(24 * 86400)
     reverse: Literal["required", "auto", "off"] = "required"
     fence: Literal["lock"] = "lock"
+    prove: bool = True
     router: Literal["manual", "command", "pgbouncer", "haproxy"] = "manual"
 
 

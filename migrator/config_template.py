@@ -91,6 +91,9 @@ terminate_blockers_after = "24d"
 reverse = "required"
 # How the source is kept from taking writes: "lock" (one transaction and a trigger per table).
 fence = "lock"
+# Whether all rows of both sides, as they were when the writes changed hands, are compared right after it,
+# while the application goes on. It reads every table on both sides, and vacuum waits for it there.
+prove = true
 # How clients come to the destination: "manual" (you are asked to do it), "command", "pgbouncer" or
 # "haproxy"; see the table of that name.
 router = "manual"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from migrator import routers
 from migrator.context import ReadContext, WriteContext
+from migrator.diff.snapshots import Snapshots
 from migrator.errors import LeaseHeld, MigrationExists, WrongServer
 from migrator.pg.activity import end_orphans, hold_lock
 from migrator.pg.names import Names
@@ -162,6 +163,7 @@ def writing(
             **vars(seen),
             write_source=write("source"),
             write_destination=write("destination"),
+            snapshots=_snapshots(stack),
             confirm=confirm,
         )
         holder = journal.lease.take(record.id, Holder.here(command), dead=lambda _holder: True)
@@ -193,6 +195,12 @@ def _router(config: Config, stack: ExitStack) -> Router:
     router = routers.load(config.cutover.router)
     stack.callback(router.release)
     return router
+
+
+def _snapshots(stack: ExitStack) -> Snapshots:
+    snapshots = Snapshots()
+    stack.callback(snapshots.release)
+    return snapshots
 
 
 def _names(config: Config, servers: dict[str, Server]) -> Names:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from migrator.config import Config
+    from migrator.diff.snapshots import Snapshots
     from migrator.pg.names import Names
     from migrator.pg.server import Server
     from migrator.pg.session import ReadSession, WriteSession
@@ -92,10 +93,14 @@ class ReadContext:
 
 @dataclass
 class WriteContext(ReadContext):
-    """Both servers, and sessions that may write. ``confirm`` asks the operator a yes/no question."""
+    """Both servers, and sessions that may write. ``confirm`` asks the operator a yes/no question.
+
+    ``snapshots`` are what the switchover keeps of both sides until its proof is made.
+    """
 
     write_source: WriteSession = field(kw_only=True)
     write_destination: WriteSession = field(kw_only=True)
+    snapshots: Snapshots = field(kw_only=True)
     confirm: Callable[[str], bool] = field(default=lambda _question: True, kw_only=True)
 
     def mirrored(self) -> Self:

@@ -30,7 +30,7 @@ from migrator.report import (
     TransitionReport,
 )
 from migrator.store.lease import process_is_gone
-from migrator.switchover import fence, streams
+from migrator.switchover import fence, proof, streams
 from migrator.switchover.records import handed_over, rehearsal
 from migrator.switchover.way_back import way_back
 from migrator.workflow import STATES, TRANSITIONS, Lifecycle, State
@@ -131,6 +131,14 @@ def rehearsed(ctx: ReadContext) -> str:
     return f"{last['total_ms']:.0f} ms, {timedelta(seconds=round(last['age_seconds']))} ago"
 
 
+def proven(ctx: ReadContext) -> str:
+    """Return what was found of the rows at the last switchover and how long ago, or nothing."""
+    last = proof.proof(ctx) or proof.proof(ctx.mirrored())
+    if last is None:
+        return "not made yet" if handed_over(ctx) and ctx.config.cutover.prove else ""
+    return f"{proof.told(last)}, {timedelta(seconds=round(last['age_seconds']))} ago"
+
+
 def told(attempt: AttemptRecord | None) -> str:
     """Return the failure of an attempt in one line, or nothing."""
     if attempt is None:
@@ -168,6 +176,7 @@ def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusR
                 warnings=tuple(warnings(ctx, record)),
                 way_back=way_back(ctx),
                 rehearsal=rehearsed(ctx),
+                proof=proven(ctx),
                 second_copy_seconds=second_copy_seconds(ctx),
             )
     except Unreachable as error:

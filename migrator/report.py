@@ -119,7 +119,7 @@ class StatusReport(Report):
 
     ``second_copy_seconds`` is what copying again what no stream carries adds to the cutover's pause, about.
     ``way_back`` is available, degraded or lost once the cutover is done, with the reason; ``rehearsal`` is
-    the last one's pause and age.
+    the last one's pause and age; ``proof`` says whether the rows were equal when the writes changed hands.
     """
 
     migration: str
@@ -135,6 +135,7 @@ class StatusReport(Report):
     second_copy_seconds: float | None = None
     way_back: str = ""
     rehearsal: str = ""
+    proof: str = ""
 
 
 @dataclass(frozen=True)

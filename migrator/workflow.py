@@ -89,6 +89,7 @@ TRANSITIONS: tuple[Transition, ...] = (
             "start_return",
             "switch_route",
             "end_source_sessions",
+            "prove",
         ),
         no_return_at="hand_over",
     ),
@@ -141,6 +142,7 @@ SWITCH_BACK = Transition(
         "restart_stream",
         "switch_route_back",
         "end_destination_sessions",
+        "prove_back",
     ),
     no_return_at="hand_back",
 )

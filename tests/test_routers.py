@@ -25,6 +25,7 @@ from migrator.config_router import (
 )
 from migrator.context import BACK, FORWARD, Roles, WriteContext
 from migrator.demo.transactions import create_ledger, ledger_transaction
+from migrator.diff.snapshots import Snapshots
 from migrator.errors import Declined, GateClosed, MigratorError, TimedOut, ToolFailed, VerifyFailed
 from migrator.pg.names import Names
 from migrator.pg.pooler import who_answers
@@ -76,6 +77,7 @@ def context(source: str, destination: str, kind: str, **options: Any) -> Iterato
             router=router,
             write_source=opened(WriteSession, "source"),
             write_destination=opened(WriteSession, "destination"),
+            snapshots=Snapshots(),
         )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 READ_ONLY_TRANSACTION = "25006"
 # Gates of what runs beside the way of the states.
-BESIDE = {"prepare_back", "rehearse"}
+BESIDE = {"prepare_back", "prove_back", "rehearse"}
 # These may find nothing to do: what they wait or look for is so already.
 READY_AT_ONCE = {
     "build_indexes",

@@ -15,6 +15,7 @@ class Feature(Enum):
     CLIENT_CONNECTION_CHECK = auto()
     COVERING_INDEXES = auto()
     EVENT_TRIGGERS_SETTING = auto()
+    EXTENDED_HASHES = auto()
     GENERATED_COLUMNS = auto()
     IDLE_SESSION_TIMEOUT = auto()
     INDEX_PROGRESS = auto()
@@ -23,6 +24,7 @@ class Feature(Enum):
     PARALLEL_INDEX_BUILD = auto()
     PARALLEL_STREAM = auto()
     RUN_AS_OWNER = auto()
+    SHORTEST_FLOATS = auto()
     STREAM_IN_PROGRESS = auto()
     SUBSCRIPTION_STATS = auto()
     TID_RANGE_SCAN = auto()
@@ -36,10 +38,12 @@ SINCE: dict[Feature, int] = {
     Feature.LOGICAL_REPLICATION: 100000,
     Feature.ANALYZE_SEVERAL: 110000,
     Feature.COVERING_INDEXES: 110000,
+    Feature.EXTENDED_HASHES: 110000,
     Feature.PARALLEL_INDEX_BUILD: 110000,
     Feature.TRUNCATE_IN_STREAM: 110000,
     Feature.GENERATED_COLUMNS: 120000,
     Feature.INDEX_PROGRESS: 120000,
+    Feature.SHORTEST_FLOATS: 120000,
     Feature.TCP_USER_TIMEOUT: 120000,
     Feature.CLIENT_CONNECTION_CHECK: 140000,
     Feature.IDLE_SESSION_TIMEOUT: 140000,

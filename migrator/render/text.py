@@ -63,6 +63,8 @@ def status(report: StatusReport, verbose: bool = False) -> list[str]:
         lines.append(f"  way back     {visible(report.way_back)}")
     if report.rehearsal:
         lines.append(f"  rehearsal    {report.rehearsal}")
+    if report.proof:
+        lines.append(f"  proof        {visible(report.proof)}")
     lines += columns([[t.name, t.status, _share(t)] for t in report.transitions])
     if verbose:
         for transition in report.transitions:

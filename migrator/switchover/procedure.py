@@ -34,7 +34,7 @@ from migrator.pg.catalog import Table, all_tables
 from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
-from migrator.switchover import drain, fence, gates, opposite, sequences, streams, unstreamed
+from migrator.switchover import drain, fence, gates, opposite, proof, sequences, streams, unstreamed
 from migrator.switchover.opening import NO_SETTINGS, Settings, open_at_once
 from migrator.switchover.records import CUTOVER, OPENED, PAUSE, next_number
 from migrator.switchover.routing import lead
@@ -126,6 +126,8 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
         presynced = sequences.presync(ctx)
         subscriptions = [s for s in streams.find_subscriptions(ctx) if s.ours]
         slots = [] if rehearse else opposite.await_slots(ctx)
+        if not rehearse:
+            proof.prepare(ctx)
         mark = gates.schema_mark(ctx.source)
         _ask(ctx)
         watch.begin()
@@ -157,6 +159,8 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
             watch.lap("stop stream")
             opposite.create_awaited(ctx, slots, timeout=max(budget - watch.elapsed, 0.1))
             watch.lap("opposite slot")
+            if ctx.snapshots.take():
+                watch.lap("snapshots")
             _in_time(ctx, watch)
             with session.together():
                 registry.record(

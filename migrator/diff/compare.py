@@ -1,0 +1,187 @@
+"""Compare all rows of tables on two snapshots: how many there are and what is in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from migrator.diff.content import Content, Language, contents
+from migrator.diff.snapshots import Reader
+from migrator.errors import StatementFailed
+from migrator.pg.catalog import label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from psycopg import sql
+
+    from migrator.context import WriteContext
+    from migrator.diff.snapshots import Snapshots
+
+# How many rows that differ are named, how many parts of a table they are looked for in, and how many rows
+# of these are fetched.
+NAMED = 10
+SEARCHED = 4
+FETCHED = 200_000
+
+
+@dataclass(frozen=True)
+class Result:
+    """One table: its rows where they are equal; where not ``differences``; or why it was not compared."""
+
+    table: str
+    rows: int = 0
+    differences: tuple[str, ...] = ()
+    not_compared: str = ""
+
+
+@dataclass
+class Comparison:
+    """All tables, each with its result."""
+
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows were found equal."""
+        return sum(r.rows for r in self.results)
+
+    @property
+    def equal(self) -> list[Result]:
+        """Return the tables whose rows are the same."""
+        return [r for r in self.results if not r.differences and not r.not_compared]
+
+    @property
+    def different(self) -> list[Result]:
+        """Return the tables whose rows are not."""
+        return [r for r in self.results if r.differences]
+
+    @property
+    def not_compared(self) -> list[Result]:
+        """Return the tables that could not be compared."""
+        return [r for r in self.results if r.not_compared]
+
+
+def compare(
+    ctx: WriteContext,
+    tables: list[tuple[str, str]],
+    *,
+    jobs: int,
+    progress: Callable[[int, int, str], None] = lambda _done, _total, _table: None,
+) -> Comparison:
+    """Compare the tables, given by schema and name, on the context's snapshots.
+
+    ``jobs`` at a time are compared, the largest first, both sides of a table at once. ``progress`` is told
+    tables done and all, and the last one. A table that was rewritten since the snapshots is not
+    compared, and said so. Raises what a lost connection raises; an interrupt stops all statements.
+    """
+    holders = ctx.snapshots.holders
+    if holders is None:
+        return Comparison([Result(label(*t), not_compared="no snapshot is held") for t in tables])
+    here, there = (contents(session, tables) for session in holders)
+    pairs = [(t, here.get(t), there.get(t)) for t in tables]
+    pairs.sort(key=lambda pair: -(pair[1].pages if pair[1] else 0))
+    found = Comparison()
+    with ExitStack() as stack:
+        readers = [Reader.open(ctx) for _ in range(min(jobs, len(pairs)))]
+        idle: SimpleQueue[_Both] = SimpleQueue()
+        for reader in readers:
+            stack.callback(reader.close)
+        sides = stack.enter_context(ThreadPoolExecutor(len(readers) or 1))
+        for reader in readers:
+            idle.put(_Both(ctx.snapshots, reader, sides))
+
+        def work(name: tuple[str, str], one: Content | None, other: Content | None) -> Result:
+            if one is None or other is None:
+                missing = (holders.source if one is None else holders.destination).side
+                return Result(label(*name), differences=(f"the {missing} does not have the table",))
+            both = idle.get()
+            try:
+                return both.compare(one, other)
+            finally:
+                idle.put(both)
+
+        pool = stack.enter_context(ThreadPoolExecutor(len(readers) or 1))
+        futures = [pool.submit(work, *pair) for pair in pairs]
+        try:
+            for number, future in enumerate(futures, 1):
+                found.results.append(future.result())
+                progress(number, len(pairs), found.results[-1].table)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            for reader in readers:
+                reader.cancel()
+            raise
+    return found
+
+
+class _Both:
+    """A session on each side, asked the same at the same time."""
+
+    def __init__(self, snapshots: Snapshots, reader: Reader, sides: Executor) -> None:
+        self._snapshots, self._reader, self._sides = snapshots, reader, sides
+        self._language = Language(reader)
+
+    def compare(self, one: Content, other: Content) -> Result:
+        try:
+            with self._snapshots.seen_by(self._reader):
+                return self._compare(one, other)
+        except StatementFailed as error:
+            # Somebody's schema change after the switchover: a column or the table is another one by now.
+            return Result(one.label, not_compared=error.message)
+
+    def _compare(self, one: Content, other: Content) -> Result:
+        if one.columns != other.columns:
+            differing = ", ".join(sorted({*one.columns} ^ {*other.columns}))
+            return Result(one.label, differences=(f"the columns are not the same: {differing}",))
+        here, there = (rows[0] for rows in self._ask(self._language.total, one, other))
+        reader = self._reader
+        if one.is_rewritten(reader.source) or other.is_rewritten(reader.destination):
+            return Result(one.label, not_compared="it was truncated or rewritten since")
+        if here == there:
+            return Result(one.label, here.rows)
+        counts = (
+            f"{here.rows} rows on the {reader.source.side}, {there.rows} on the {reader.destination.side}"
+        )
+        return Result(one.label, differences=(counts, *self._rows(one, other)))
+
+    def _rows(self, one: Content, other: Content) -> list[str]:
+        """Name rows that differ, the first that are found."""
+        sums = [
+            {r.part: (r.rows, r.digest) for r in rows} for rows in self._ask(self._language.parts, one, other)
+        ]
+        parts = sorted(p for p in sums[0].keys() | sums[1].keys() if sums[0].get(p) != sums[1].get(p))
+        query = partial(self._language.rows, parts=parts[:SEARCHED], limit=FETCHED)
+        here, there = (Counter((r.key, r.hash) for r in rows) for rows in self._ask(query, one, other))
+        mine, theirs = ({key for key, _ in left} for left in (here - there, there - here))
+        names = f"({', '.join(one.key)})" if one.key else "row"
+        source, destination = (session.side for session in self._reader)
+        found = [
+            f"{names}={key} "
+            + (
+                "differs"
+                if key in mine and key in theirs
+                else f"is only on the {source if key in mine else destination}"
+            )
+            for key in sorted(mine | theirs)
+        ]
+        return found[:NAMED] + (["and more"] if len(found) > NAMED or len(parts) > SEARCHED else [])
+
+    def _ask(
+        self, question: Callable[[Content], sql.Composed], one: Content, other: Content
+    ) -> tuple[list[Any], list[Any]]:
+        theirs = self._sides.submit(self._reader.destination.rows, question(other))
+        try:
+            mine = self._reader.source.rows(question(one))
+        except BaseException:
+            self._reader.destination.cancel()
+            theirs.exception()
+            raise
+        return mine, theirs.result()

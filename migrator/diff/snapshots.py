@@ -1,0 +1,130 @@
+"""What both sides hold at one moment, kept while the application writes on.
+
+One session a side holds the snapshot open; any number of others read by it. Until it is released, vacuum
+keeps on that side what the snapshot still sees.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from psycopg import sql
+
+from migrator.errors import MigratorError
+from migrator.pg.session import ReadSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from migrator.context import ReadContext
+
+BEGIN = "begin isolation level repeatable read read only"
+EXPORT = "select pg_catalog.pg_export_snapshot() as snapshot, pg_catalog.pg_current_wal_lsn()::text as lsn"
+IMPORT = "set transaction snapshot {snapshot}"
+SET = "select pg_catalog.set_config(%s, %s, false)"
+
+
+class Reader(NamedTuple):
+    """A session on each side."""
+
+    source: ReadSession
+    destination: ReadSession
+
+    @classmethod
+    def open(cls, ctx: ReadContext) -> Reader:
+        """Open both, without the server's own parallel workers: ours are many enough."""
+        opened: list[ReadSession] = []
+        try:
+            for session, server in (
+                (ctx.source, ctx.source_server),
+                (ctx.destination, ctx.destination_server),
+            ):
+                opened.append(
+                    ReadSession.open(
+                        server.conninfo,
+                        side=session.side,
+                        application=ctx.names.application,
+                        max_parallel_workers_per_gather="0",
+                    )
+                )
+        except BaseException:
+            for session in opened:
+                session.close()
+            raise
+        return cls(*opened)
+
+    def set(self, setting: str, value: str) -> None:
+        """Give a setting another value on both sides, for as long as the sessions live."""
+        for session in self:
+            session.execute(SET, [setting, value])
+
+    def cancel(self) -> None:
+        """Stop what other threads run through them."""
+        for session in self:
+            session.cancel()
+
+    def close(self) -> None:
+        """End both."""
+        for session in self:
+            session.close()
+
+
+class Snapshots:
+    """A snapshot of each side, taken when the caller knows both to be still, by sessions opened before.
+
+    ``lsn`` is the position then of the side that gave the writes away, empty while none is held;
+    ``failure`` says why none could be had.
+    """
+
+    def __init__(self) -> None:
+        self.lsn = ""
+        self.failure = ""
+        self.holders: Reader | None = None
+        self._ids: tuple[str, ...] = ()
+
+    def connect(self, ctx: ReadContext) -> None:
+        """Open the sessions that will hold them, instead of any that do."""
+        self.release()
+        self.failure = ""
+        try:
+            self.holders = Reader.open(ctx)
+        except MigratorError as error:
+            self.failure = error.message
+
+    def take(self) -> bool:
+        """Take both, where there are sessions to hold them; say whether there are.
+
+        A failure is remembered and stops nobody.
+        """
+        if self.holders is None:
+            return False
+        try:
+            found = []
+            for session in self.holders:
+                session.execute(BEGIN)
+                found.append(session.rows(EXPORT)[0])
+            self.lsn, self._ids = found[0].lsn, tuple(row.snapshot for row in found)
+        except MigratorError as error:
+            self.release()
+            self.failure = error.message
+        return True
+
+    @contextmanager
+    def seen_by(self, reader: Reader) -> Iterator[None]:
+        """Have a reader's sessions see the snapshots, in one transaction that keeps no lock beyond it."""
+        try:
+            for session, snapshot in zip(reader, self._ids, strict=True):
+                session.execute(BEGIN)
+                session.execute(sql.SQL(IMPORT).format(snapshot=sql.Literal(snapshot)))
+            yield
+        finally:
+            for session in reader:
+                if session.is_open:
+                    session.execute("rollback")
+
+    def release(self) -> None:
+        """Let both go."""
+        if self.holders is not None:
+            self.holders.close()
+        self.holders, self.lsn, self._ids = None, "", ()
