@@ -67,6 +67,7 @@ TRANSITIONS: tuple[Transition, ...] = (
             "refresh_materialized_views",
             "analyze_tables",
             "fence_destination",
+            "record_schema",
             "await_catch_up",
         ),
     ),
@@ -124,6 +125,7 @@ REFRESH = Transition(
         "refresh_materialized_views",
         "analyze_tables",
         "fence_destination",
+        "record_schema",
         "await_catch_up",
     ),
 )

@@ -44,6 +44,7 @@ NAMELESS = {
     "restore_post_data",
     "refresh_materialized_views",
     "analyze_tables",
+    "record_schema",
     "sync_sequences",
     "hand_over",
     "open_destination",

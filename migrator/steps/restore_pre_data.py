@@ -15,6 +15,7 @@ from migrator.pg.database import Properties, changes, public_schema_properties
 from migrator.pg.dump import dump_schema
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.step import Absent, Conflict, Done, Evidence, Found, Partial, Step
+from migrator.switchover import drift
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
@@ -53,6 +54,7 @@ class RestorePreData(Step):
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Dump the source, and restore and record all of it in one transaction."""
         others = registries(ctx.source)
+        drift.record(ctx.write_source, ctx.names)
         dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "pre-data", others)
         session = ctx.write_destination
         registry = WritableRegistry(session, ctx.names)

@@ -20,6 +20,7 @@ from migrator.pg.publication import carried_by, published_streams
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.storage import Storage, is_rewritten, storage
 from migrator.switchover import fence, streams, unstreamed
+from migrator.switchover.drift import no_schema_has_drifted
 
 if TYPE_CHECKING:
     from migrator.pg.session import ReadSession
@@ -234,6 +235,7 @@ GATES: tuple[Gate, ...] = (
     no_table_is_left_out,
     nothing_unstreamed_is_left_out,
     columns_are_equal,
+    no_schema_has_drifted,
     no_table_is_rewritten,
     no_index_is_missing,
     no_transaction_is_old,

@@ -1,0 +1,261 @@
+"""What a database's schema is, object by object, short enough to be kept and compared.
+
+One question for each kind of object, over the whole catalog. What belongs to a table is told with it, as
+one: its columns, its indexes. The ``names`` of the same objects are the same on all versions;
+``definition`` is how that server prints them, which another version may do in another way: it is compared
+with what the same server printed before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from migrator.pg.catalog import USER_SCHEMA
+
+if TYPE_CHECKING:
+    from migrator.pg.session import ReadSession
+
+
+class Kind(NamedTuple):
+    """How objects of a kind are found, called and told, as SQL."""
+
+    object: str
+    part: str
+    definition: str
+    found: str
+
+
+QUESTION = """
+select object,
+       left(pg_catalog.md5(string_agg(part, ',' order by part collate "C")), 16) as names,
+       left(pg_catalog.md5(string_agg(definition, ',' order by definition collate "C")), 16) as definition
+from (
+    select {object} as object, {part} as part, pg_catalog.concat_ws(' ', {definition}) as definition
+    from {found}
+) o
+group by 1
+"""
+NOT_OF_EXTENSION = """
+not exists (
+    select
+    from pg_catalog.pg_depend e
+    where e.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass and e.objid = {oid} and e.deptype = 'e'
+)
+"""
+
+
+def _mine(catalog: str, oid: str) -> str:
+    return f"{USER_SCHEMA} and {NOT_OF_EXTENSION.format(catalog=catalog, oid=oid)}"
+
+
+# v views, m materialized ones, f foreign tables.
+RELATION = f"""
+pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+{{more}}
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't' and {_mine("pg_class", "c.oid")}
+"""
+# What a partition has because its root has it is told with the root.
+OF_ROOT = "coalesce(to_jsonb({row}) ->> '{column}', '0') <> '0'"
+# The fence of any migration.
+FENCE = """
+exists (
+    select
+    from pg_catalog.pg_proc p
+    join pg_catalog.pg_namespace o on o.oid = p.pronamespace
+    where p.oid = g.tgfoid and o.nspname ~ '^migrator_' and p.proname = 'refuse_write'
+)
+"""
+# Whoever owns it has it by default, of which the versions have more and more kinds.
+GRANTS = """
+pg_catalog.pg_get_userbyid({owner}),
+(select string_agg(
+            coalesce(r.rolname, 'public') || ' ' || a.privilege_type || ' ' || a.is_grantable,
+            ',' order by r.rolname collate "C", a.privilege_type)
+ from pg_catalog.aclexplode({acl}) a
+ left join pg_catalog.pg_roles r on r.oid = a.grantee)
+"""
+GRANTS_ON_COLUMNS = """,
+(select string_agg(a.attname || ' ' || a.attacl::text, ',' order by a.attname collate "C")
+ from pg_catalog.pg_attribute a
+ where a.attrelid = c.oid and a.attacl is not null)
+"""
+NAMED = "'{kind} ' || n.nspname || '.' || {name}"
+OF = "'{kind} of ' || n.nspname || '.' || c.relname"
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        NAMED.format(kind="relation", name="c.relname"),
+        "c.relkind::text",
+        """c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+           pg_catalog.pg_get_expr(c.relpartbound, c.oid),
+           case when c.relkind = 'p' then pg_catalog.pg_get_partkeydef(c.oid) end,
+           case when c.relkind in ('v', 'm') then pg_catalog.pg_get_viewdef(c.oid) end,
+           (select string_agg(i.inhparent::pg_catalog.regclass::text, ',' order by i.inhseqno)
+            from pg_catalog.pg_inherits i
+            where i.inhrelid = c.oid)""",
+        RELATION.format(more=""),
+    ),
+    Kind(
+        OF.format(kind="columns"),
+        "a.attname::text",
+        """a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
+           (select l.collname from pg_catalog.pg_collation l where l.oid = a.attcollation),
+           to_jsonb(a) ->> 'attidentity', to_jsonb(a) ->> 'attgenerated',
+           pg_catalog.pg_get_expr(d.adbin, d.adrelid)""",
+        RELATION.format(
+            more="""join pg_catalog.pg_attribute a
+                      on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                    left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum"""
+        ),
+    ),
+    # Not null is a constraint from 18 on, and a property of the column on all versions.
+    Kind(
+        OF.format(kind="constraints"),
+        "k.conname::text",
+        "k.conname, pg_catalog.pg_get_constraintdef(k.oid), k.convalidated",
+        RELATION.format(
+            more=f"""join pg_catalog.pg_constraint k
+                       on k.conrelid = c.oid
+                      and k.contype not in ('n', 't')
+                      and not {OF_ROOT.format(row="k", column="conparentid")}"""
+        ),
+    ),
+    Kind(
+        OF.format(kind="indexes"),
+        "x.relname::text",
+        "pg_catalog.pg_get_indexdef(i.indexrelid), i.indisreplident",
+        RELATION.format(
+            more="""join pg_catalog.pg_index i on i.indrelid = c.oid and i.indisvalid
+                    join pg_catalog.pg_class x on x.oid = i.indexrelid"""
+        ),
+    ),
+    Kind(
+        OF.format(kind="triggers"),
+        "g.tgname::text",
+        "pg_catalog.pg_get_triggerdef(g.oid), g.tgenabled",
+        RELATION.format(
+            more=f"""join pg_catalog.pg_trigger g
+                       on g.tgrelid = c.oid
+                      and not g.tgisinternal
+                      and not {OF_ROOT.format(row="g", column="tgparentid")}
+                      and not {FENCE}"""
+        ),
+    ),
+    Kind(
+        OF.format(kind="rules"),
+        "u.rulename::text",
+        "pg_catalog.pg_get_ruledef(u.oid), u.ev_enabled",
+        RELATION.format(
+            more="join pg_catalog.pg_rewrite u on u.ev_class = c.oid and u.rulename <> '_RETURN'"
+        ),
+    ),
+    Kind(
+        OF.format(kind="policies"),
+        "y.polname::text",
+        """y.polname, y.polcmd, y.polpermissive, pg_catalog.pg_get_expr(y.polqual, y.polrelid),
+           pg_catalog.pg_get_expr(y.polwithcheck, y.polrelid),
+           (select string_agg(coalesce(r.rolname, 'public'), ',' order by r.rolname collate "C")
+            from unnest(y.polroles) as o (oid)
+            left join pg_catalog.pg_roles r on r.oid = o.oid)""",
+        RELATION.format(more="join pg_catalog.pg_policy y on y.polrelid = c.oid"),
+    ),
+    Kind(
+        NAMED.format(kind="sequence", name="c.relname"),
+        "''",
+        """pg_catalog.format_type(s.seqtypid, null), s.seqincrement, s.seqmin, s.seqmax, s.seqcycle,
+           s.seqcache""",
+        f"""pg_catalog.pg_sequence s
+            join pg_catalog.pg_class c on c.oid = s.seqrelid
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.relpersistence <> 't' and {_mine("pg_class", "c.oid")}""",
+    ),
+    Kind(
+        NAMED.format(
+            kind="function",
+            name="p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'",
+        ),
+        "''",
+        """pg_catalog.pg_get_function_arguments(p.oid), pg_catalog.pg_get_function_result(p.oid),
+           l.lanname, p.prosrc, p.probin, p.provolatile, p.proisstrict, p.prosecdef, p.proleakproof,
+           p.proparallel, p.procost, p.prorows, array_to_string(p.proconfig, ','),
+           to_jsonb(p) ->> 'prosqlbody'""",
+        f"""pg_catalog.pg_proc p
+            join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+            join pg_catalog.pg_language l on l.oid = p.prolang
+            where {_mine("pg_proc", "p.oid")}""",
+    ),
+    # Those that come with a table, an array or a range (multirange) go with these.
+    Kind(
+        NAMED.format(kind="type", name="t.typname"),
+        "t.typtype::text",
+        """t.typtype, pg_catalog.format_type(nullif(t.typbasetype, 0), t.typtypmod), t.typnotnull,
+           t.typdefault,
+           (select string_agg(e.enumlabel, ',' order by e.enumsortorder)
+            from pg_catalog.pg_enum e
+            where e.enumtypid = t.oid),
+           (select string_agg(a.attname || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod), ','
+                              order by a.attnum)
+            from pg_catalog.pg_attribute a
+            where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped),
+           (select string_agg(k.conname || ' ' || pg_catalog.pg_get_constraintdef(k.oid), ','
+                              order by k.conname)
+            from pg_catalog.pg_constraint k
+            where k.contypid = t.oid and k.contype <> 'n'),
+           (select pg_catalog.format_type(g.rngsubtype, null)
+            from pg_catalog.pg_range g
+            where g.rngtypid = t.oid)""",
+        f"""pg_catalog.pg_type t
+            join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+            left join pg_catalog.pg_class c on c.oid = t.typrelid
+            where t.typtype in ('c', 'd', 'e', 'r')
+              and coalesce(c.relkind, 'c') = 'c'
+              and {_mine("pg_type", "t.oid")}""",
+    ),
+    Kind(
+        "'grants on ' || n.nspname",
+        "''",
+        GRANTS.format(owner="n.nspowner", acl="n.nspacl"),
+        f"pg_catalog.pg_namespace n where {_mine('pg_namespace', 'n.oid')}",
+    ),
+    Kind(
+        "'grants on ' || n.nspname || '.' || c.relname",
+        "''",
+        GRANTS.format(owner="c.relowner", acl="c.relacl") + GRANTS_ON_COLUMNS,
+        f"""pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+              and c.relpersistence <> 't'
+              and {_mine("pg_class", "c.oid")}""",
+    ),
+    Kind(
+        NAMED.format(
+            kind="grants on",
+            name="p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'",
+        ),
+        "''",
+        GRANTS.format(owner="p.proowner", acl="p.proacl"),
+        f"""pg_catalog.pg_proc p
+            join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+            where {_mine("pg_proc", "p.oid")}""",
+    ),
+)
+
+
+class Object(NamedTuple):
+    """What is known of an object, or of all of a kind that a table has."""
+
+    names: str
+    definition: str
+
+
+Fingerprint = dict[str, Object]
+
+
+def fingerprint(session: ReadSession) -> Fingerprint:
+    """Return what is known of every object of the user's, by kind and name."""
+    found = {}
+    for kind in KINDS:
+        question = QUESTION.format(**kind._asdict())
+        found.update({row.object: Object(row.names, row.definition) for row in session.rows(question)})
+    return found
