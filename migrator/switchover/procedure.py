@@ -17,7 +17,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from migrator.errors import (
@@ -29,12 +28,13 @@ from migrator.errors import (
     TimedOut,
 )
 from migrator.events import StepNote
-from migrator.pg.activity import end_holders, end_session, name_holders
-from migrator.pg.catalog import Table, all_tables
+from migrator.pg.activity import end_session
+from migrator.pg.catalog import all_tables
 from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
-from migrator.switchover import drain, fence, gates, opposite, proof, sequences, streams, unstreamed
+from migrator.switchover import drain, gates, opposite, proof, sequences, streams, unstreamed
+from migrator.switchover.locking import LockLost, lock_and_fence
 from migrator.switchover.opening import NO_SETTINGS, Settings, open_at_once
 from migrator.switchover.records import CUTOVER, OPENED, PAUSE, next_number
 from migrator.switchover.routing import lead
@@ -44,19 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from migrator.context import ReadContext, WriteContext
-
-LOCK = "lock table {tables} in share row exclusive mode"
-STATEMENT_TIMEOUT = "select set_config('statement_timeout', %s, true)"
-# The dead man's switch: the server ends an idle fence that its owner has forgotten.
-DEAD_MAN = "select set_config('idle_in_transaction_session_timeout', %s, true)"
-
-
-class LockLost(Exception):
-    """The fence's locks were not to be had; ``why`` names who is in the way."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
 
 
 class Rehearsed(Exception):
@@ -134,7 +121,7 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
         with _backing_out(ctx, number, session.pid), session.transaction():
             ctx.router.pause(ctx, ctx.roles, budget)
             watch.lap("route")
-            marked = _lock(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
+            marked = lock_and_fence(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
             # Whoever was in the way may have been changing a table. Asked through the fence's own
             # session: any other would queue up behind who waits for the fence.
             if marked != mark:
@@ -266,41 +253,9 @@ def _copy_unstreamed(ctx: WriteContext, session: WriteSession, watch: Stopwatch)
     return found
 
 
-def _lock(ctx: WriteContext, session: WriteSession, tables: list[Table]) -> str:
-    """Lock the tables, then raise the fence; return the schema's mark of in between. All in one message."""
-    # lock_timeout bounds the wait for each table, statement_timeout that for all of them.
-    bound = str(int(ctx.config.cutover.lock_timeout * 1000))
-    names = sql.SQL(", ").join(sql.SQL("only {}").format(t.identifier) for t in tables)
-    try:
-        with session.together():
-            session.execute(DEAD_MAN, [f"{int(ctx.config.cutover.max_pause * 1000)}ms"])
-            session.execute(STATEMENT_TIMEOUT, [bound])
-            if tables:
-                session.run(sql.SQL(LOCK).format(tables=names))
-            session.execute(STATEMENT_TIMEOUT, ["0"])
-            mark = session.execute(gates.SCHEMA_MARK)
-            fence.raise_(session, ctx.names)
-            fence.set_read_only(session, ctx.source_server.database, on=True)
-    except TimedOut as error:
-        raise LockLost(_suspects(ctx, tables)) from error
-    except StatementFailed as error:
-        if error.sqlstate not in GIVE_WAY:
-            raise
-        raise LockLost(_suspects(ctx, tables)) from error
-    return str(mark.fetchall()[0][0])
-
-
 def _ask(ctx: ReadContext) -> None:
     for gate in gates.UNDER_THE_FENCE:
         for why in gate(ctx):
             raise GateClosed(
                 why, hint=f"the {ctx.source.side} is writable again; mend it, then the same command"
             )
-
-
-def _suspects(ctx: WriteContext, tables: list[Table]) -> str:
-    oids = [t.oid for t in tables]
-    found = name_holders(ctx.source, ctx.names, oids) or "a transaction that has just ended"
-    after = ctx.config.cutover.terminate_blockers_after
-    ended = end_holders(ctx.write_source, ctx.names, oids, older_than=after)
-    return f"{found}; ended {', '.join(f'pid {pid}' for pid in ended)}" if ended else found
