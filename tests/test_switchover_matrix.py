@@ -191,7 +191,8 @@ def shuttle(
 
         def create(**sections: Any) -> Shuttle:
             small.load(source_database, rows=100)
-            router = pgbouncers(source_database)
+            # A server that was away is back for its clients at once.
+            router = pgbouncers(source_database, settings="server_login_retry = 0.1")
             ways = {way: network(clusters[side].port) for way, side in WAYS.items()}
             ways["router"] = network(router.port)
             made = project(
@@ -345,7 +346,7 @@ def test_a_switchover_that_is_struck_is_safe_and_completed_by_one_command(
         )
         sys.stdout.write(f"{told}\n")
         assert process.returncode in (0, 5, 6), moved.said.read_text(encoding="utf-8")
-        if committed and strike.endswith("reset"):
+        if strike.endswith("reset") and moment in ("before the commit is answered", "after the commit"):
             assert process.returncode == 0, told
         if not committed:
             up = [end for _begin, end in moved.stricken.down[direction.publisher] if end > at]

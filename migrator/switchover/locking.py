@@ -59,7 +59,8 @@ def lock_and_fence(ctx: WriteContext, session: WriteSession, tables: list[Table]
 
 def _suspects(ctx: WriteContext, tables: list[Table]) -> str:
     oids = [t.oid for t in tables]
-    found = name_holders(ctx.source, ctx.names, oids) or "a transaction that has just ended"
+    held = [name_holders(ctx.source, ctx.names, oids), *gates.nothing_is_prepared(ctx)]
+    found = "; ".join(filter(None, held)) or "a transaction that has just ended"
     after = ctx.config.cutover.terminate_blockers_after
     ended = end_holders(ctx.write_source, ctx.names, oids, older_than=after)
     return f"{found}; ended {', '.join(f'pid {pid}' for pid in ended)}" if ended else found

@@ -101,12 +101,9 @@ def hand_over(ctx: WriteContext, *, rehearse: bool = False) -> Stopwatch:
 def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
     budget = ctx.config.cutover.max_pause
     # The fence has a session of its own: the heartbeat must commit while it is open.
-    with (
-        WriteSession.open(
-            ctx.source_server.conninfo, side=ctx.source.side, application=ctx.names.application
-        ) as session,
-        session.bounded(min(ctx.config.cutover.lock_timeout, budget)),
-    ):
+    with WriteSession.open(
+        ctx.source_server.conninfo, side=ctx.source.side, application=ctx.names.application
+    ) as session:
         registry = WritableRegistry(session, ctx.names)
         tables = all_tables(ctx.source)
         number = next_number(ctx)
@@ -117,8 +114,12 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
             proof.prepare(ctx)
         mark = gates.schema_mark(ctx.source)
         _ask(ctx)
-        watch.begin()
-        with _backing_out(ctx, number, session.pid), session.transaction():
+        with (
+            _backing_out(ctx, number, session.pid),
+            session.bounded(min(ctx.config.cutover.lock_timeout, budget)),
+            session.transaction(),
+        ):
+            watch.begin()
             ctx.router.pause(ctx, ctx.roles, budget)
             watch.lap("route")
             marked = lock_and_fence(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
