@@ -5,8 +5,8 @@ MigratorError
 ├── Refused (3): OutOfOrder, LeaseHeld, StaleState, PastNoReturn, WrongServer,
 │               NotReversible, StoreTooNew, MigrationExists, WorkflowChanged, Declined
 ├── Blocked (4): ChecksBlocked, GateClosed
-├── StepFailed (5): Conflict, VerifyFailed, TimedOut, StatementFailed, ConnectionLost, SnapshotLost,
-│                   ToolFailed, SourceProtected
+├── StepFailed (5): Conflict, VerifyFailed, TimedOut, StatementFailed, ConnectionLost,
+│                   LostPastNoReturn, SnapshotLost, ToolFailed, SourceProtected
 └── Unreachable (6)
 
 A class docstring says when it is raised; the message says what happened, where, and what is

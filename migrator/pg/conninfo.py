@@ -7,11 +7,16 @@ from __future__ import annotations
 import re
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 # Where libpq's complaint begins to quote what it was given, rather than a sign that it misses.
 _QUOTED = re.compile(r'(?: after| option|:)? "(?!=|\])')
 _URL = re.compile(r"postgres(?:ql)?://(?P<authority>[^/?]*)(?P<path>[^?]*)")
+
+
+def impatient(conninfo: str, seconds: float) -> str:
+    """Return the conninfo with that much time to connect, in whole ``seconds`` and at least two."""
+    return make_conninfo(conninfo, connect_timeout=max(2, int(seconds)))
 
 
 def flaw(conninfo: str) -> str:

@@ -17,8 +17,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from psycopg.conninfo import make_conninfo
-
 from migrator.errors import (
     ConnectionLost,
     GateClosed,
@@ -30,6 +28,7 @@ from migrator.errors import (
 from migrator.events import StepNote
 from migrator.pg.activity import end_session
 from migrator.pg.catalog import all_tables
+from migrator.pg.conninfo import impatient
 from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
@@ -210,10 +209,9 @@ def _is_committed(ctx: ReadContext, number: int, fence_pid: int) -> bool | None:
     The fence's own process is ended first: as long as it is there it may be about to commit. None when the
     server does not answer in time.
     """
-    patience = str(max(2, int(ctx.config.cutover.max_pause)))
     try:
         with WriteSession.open(
-            make_conninfo(ctx.source_server.conninfo, connect_timeout=patience),
+            impatient(ctx.source_server.conninfo, ctx.config.cutover.max_pause),
             side=ctx.source.side,
             application=ctx.names.application,
         ) as session:
