@@ -139,6 +139,14 @@ def proven(ctx: ReadContext) -> str:
     return f"{proof.told(last)}, {timedelta(seconds=round(last['age_seconds']))} ago"
 
 
+def refused(ctx: ReadContext) -> int:
+    """Return how many writes the side that has given them away has refused since."""
+    for side in (ctx, ctx.mirrored()):
+        if handed_over(side) is not None:
+            return fence.refused(side.source, ctx.names)
+    return 0
+
+
 def told(attempt: AttemptRecord | None) -> str:
     """Return the failure of an attempt in one line, or nothing."""
     if attempt is None:
@@ -177,6 +185,7 @@ def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusR
                 way_back=way_back(ctx),
                 rehearsal=rehearsed(ctx),
                 proof=proven(ctx),
+                refused_writes=refused(ctx),
                 second_copy_seconds=second_copy_seconds(ctx),
             )
     except Unreachable as error:

@@ -119,7 +119,8 @@ class StatusReport(Report):
 
     ``second_copy_seconds`` is what copying again what no stream carries adds to the cutover's pause, about.
     ``way_back`` is available, degraded or lost once the cutover is done, with the reason; ``rehearsal`` is
-    the last one's pause and age; ``proof`` says whether the rows were equal when the writes changed hands.
+    the last one's pause and age; ``proof`` says whether the rows were equal when the writes changed hands,
+    ``refused_writes`` how many were tried on the other side since.
     """
 
     migration: str
@@ -136,6 +137,7 @@ class StatusReport(Report):
     way_back: str = ""
     rehearsal: str = ""
     proof: str = ""
+    refused_writes: int = 0
 
 
 @dataclass(frozen=True)

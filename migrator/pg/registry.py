@@ -36,6 +36,7 @@ create table {schema}.journal (
     detail jsonb not null,
     at timestamptz not null default clock_timestamp()
 );
+create sequence {schema}.refused;
 create table {schema}.copied (
     relation oid not null,
     piece int not null,

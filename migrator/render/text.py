@@ -65,6 +65,8 @@ def status(report: StatusReport, verbose: bool = False) -> list[str]:
         lines.append(f"  rehearsal    {report.rehearsal}")
     if report.proof:
         lines.append(f"  proof        {visible(report.proof)}")
+    if report.refused_writes:
+        lines.append(f"  refused      {plural(report.refused_writes, 'write')} since the cutover")
     lines += columns([[t.name, t.status, _share(t)] for t in report.transitions])
     if verbose:
         for transition in report.transitions:

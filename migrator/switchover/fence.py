@@ -21,6 +21,7 @@ from psycopg import sql
 from migrator.pg.activity import name_holders
 from migrator.pg.catalog import Table, all_tables
 from migrator.pg.patience import patiently
+from migrator.pg.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +30,13 @@ if TYPE_CHECKING:
     from migrator.pg.names import Names
     from migrator.pg.session import ReadSession, WriteSession
 
+# Who writes has no rights in our schema, and the sequence that counts is there: so the function runs with
+# its owner's, on names that nobody can change. What a sequence counts outlives the statement's rollback.
 FUNCTION_UP = """
 create or replace function {schema}.refuse_write() returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog
 as $refuse$
 begin
     if tg_op = 'TRUNCATE' and exists (
@@ -39,14 +44,17 @@ begin
     ) then
         return null;
     end if;
+    perform pg_catalog.nextval({refused});
     raise exception using
         errcode = 'read_only_sql_transaction',
         message = 'cannot write to ' || tg_table_schema || '.' || tg_table_name
                   || ': database ' || current_database() || ' is fenced by a migration',
         hint = tg_argv[0];
 end
-$refuse$
+$refuse$;
+select pg_catalog.setval({refused}, 1, false)
 """
+REFUSED = "select case when is_called then last_value else 0 end as count from {schema}.refused"
 # What the triggers do while the fence is down, which costs a statement some microseconds.
 FUNCTION_DOWN = """
 create or replace function {schema}.refuse_write() returns trigger
@@ -169,7 +177,8 @@ def _prepare_one(ctx: WriteContext, session: WriteSession, table: Table, hint: s
 
 def raise_(session: WriteSession, names: Names) -> None:
     """Have the fence's triggers refuse writes, from the end of the caller's transaction on."""
-    session.run(sql.SQL(FUNCTION_UP).format(schema=sql.Identifier(names.schema)))
+    refused = sql.Literal(f"{names.schema}.refused")
+    session.run(sql.SQL(FUNCTION_UP).format(schema=sql.Identifier(names.schema), refused=refused))
 
 
 def lower(session: WriteSession, names: Names) -> None:
@@ -186,6 +195,15 @@ def lifted(session: WriteSession, names: Names) -> Iterator[None]:
     lower(session, names)
     yield
     raise_(session, names)
+
+
+def refused(session: ReadSession, names: Names) -> int:
+    """Return how many writes were refused since the fence was raised; a crash may add some dozens.
+
+    Those that the read-only default refuses come to no trigger, and are not counted.
+    """
+    rows = Registry(session, names).rows(REFUSED)
+    return int(rows[0].count) if rows else 0
 
 
 def set_read_only(session: WriteSession, database: str, *, on: bool) -> None:

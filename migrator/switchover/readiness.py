@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ANALYZE = "analyze {table}"
 FRESH = 10.0
 ROUND_TRIPS = 3
+# Inside the fence nothing more is written, so that it takes hardly longer than the slowest round trip now.
+DRAIN = 1.5
 
 
 def closed(ctx: ReadContext) -> list[str]:
@@ -68,3 +70,13 @@ def make_ready(ctx: WriteContext, *, then: str) -> None:
             hint=f"wait until the {ctx.source.side} is quieter, then {then}",
             lag_seconds=lags[-1],
         )
+    budget = ctx.config.cutover.max_pause
+    drain_estimate = max(lags) * DRAIN
+    if drain_estimate > budget:
+        raise GateClosed(
+            f"draining the stream would take about {drain_estimate:.1f} s, and [cutover] max_pause is "
+            f"{budget:g} s",
+            hint=f"wait until the {ctx.source.side} is quieter, then {then}",
+            lag_seconds=lags[-1],
+        )
+    ctx.note(f"draining the stream will take about {drain_estimate * 1000:.0f} ms of {budget:g} s")
