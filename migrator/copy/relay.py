@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from migrator.pg.storage import Storage
 
 SNAPSHOT = "begin isolation level repeatable read, read only; set transaction snapshot {snapshot}"
+# Its file is gone, or its process, of which the file may still tell for a moment.
+SNAPSHOT_GONE = (
+    asyncpg.UndefinedObjectError,
+    asyncpg.InvalidParameterValueError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+)
 SELECT = "select {columns} from only {table} where {where}"
 RECORD = """
 insert into {schema}.copied (relation, piece, pieces, position, filenode, definition, rows, bytes)
@@ -173,7 +179,7 @@ class Relay:
     async def _see(self, origin: Origin) -> None:
         try:
             await self.source.execute(_text(SNAPSHOT, snapshot=sql.Literal(origin.identifier)))
-        except (asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError) as error:
+        except SNAPSHOT_GONE as error:
             raise SnapshotLost(
                 f"source: the connection that holds the copy's snapshot was lost: {error}",
                 hint="migrator advance",
