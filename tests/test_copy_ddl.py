@@ -141,6 +141,9 @@ def test_what_keeps_the_rows_or_is_streamed_is_handled(
     assert met.done
     assert met.order == ["large", "thing", "small"]
     moved.on_source(WRITE)
+    if what == "drop index":
+        assert "indexes of public.thing" in moved.refuse(GateClosed, 4, "cutover")
+        moved.app.refresh()
     moved.advance("cutover")
     assert compare(moved.source, moved.destination) == []
     # An index that went after it was dumped is built, and stays.
@@ -159,6 +162,8 @@ def test_a_table_that_is_dropped_is_left_out_by_the_same_command(
         moved.advance("replicating")
     assert met.done
     moved.on_source("insert into small values (1)")
+    assert "public.thing (not on the source)" in moved.refuse(GateClosed, 4, "cutover")
+    moved.app.refresh()
     moved.advance("cutover")
     (difference,) = compare(moved.source, moved.destination)
     assert (difference.name, difference.detail) == ("public.thing", "only on the destination")

@@ -51,9 +51,9 @@ begin
                   || ': database ' || current_database() || ' is fenced by a migration',
         hint = tg_argv[0];
 end
-$refuse$;
-select pg_catalog.setval({refused}, 1, false)
+$refuse$
 """
+COUNT_ANEW = "select pg_catalog.setval({refused}, 1, false)"
 REFUSED = "select case when is_called then last_value else 0 end as count from {schema}.refused"
 # What the triggers do while the fence is down, which costs a statement some microseconds.
 FUNCTION_DOWN = """
@@ -178,7 +178,8 @@ def _prepare_one(ctx: WriteContext, session: WriteSession, table: Table, hint: s
 def raise_(session: WriteSession, names: Names) -> None:
     """Have the fence's triggers refuse writes, from the end of the caller's transaction on."""
     refused = sql.Literal(f"{names.schema}.refused")
-    session.run(sql.SQL(FUNCTION_UP).format(schema=sql.Identifier(names.schema), refused=refused))
+    for statement in (FUNCTION_UP, COUNT_ANEW):
+        session.run(sql.SQL(statement).format(schema=sql.Identifier(names.schema), refused=refused))
 
 
 def lower(session: WriteSession, names: Names) -> None:
