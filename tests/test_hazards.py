@@ -84,7 +84,7 @@ def test_a_column_added_by_whoever_was_in_the_way_is_found_under_the_fence(
             slow.execute(ADD.format("slow"))
             thread.start()
 
-        before(monkeypatch, procedure, "_lock", be_in_the_way)
+        before(monkeypatch, procedure, "lock_and_fence", be_in_the_way)
         said = moved.refuse(GateClosed, 4)
         thread.join()
     assert "columns differ" in said
@@ -233,7 +233,7 @@ def test_a_failover_stops_what_comes_before_the_cutover_and_nothing_after(
     def die() -> None:
         raise KeyboardInterrupt
 
-    before(monkeypatch, procedure, "open_destination", die)
+    before(monkeypatch, procedure, "open_at_once", die)
     with pytest.raises(KeyboardInterrupt):
         moved.advance()
     set_timeline(moved, 7)
@@ -265,7 +265,7 @@ def test_a_session_from_before_the_cutover_is_ended_and_the_table_it_made_is_tol
     moved = road("seq_synced")
     with psycopg.connect(moved.source, autocommit=True) as old:
         make = "create table late (id int primary key)"
-        before(monkeypatch, sequences, "catch_up", lambda: old.execute(make))
+        before(monkeypatch, sequences, "moved", lambda: old.execute(make))
         said = moved.refuse(StepFailed, 5)
         assert "public.late" in said
         with pytest.raises(psycopg.OperationalError):

@@ -235,7 +235,7 @@ def test_the_hand_over_waits_for_the_slowest_stream_and_names_it(
             blocker.execute("lock table ledger in access exclusive mode")
             moved.on_source("insert into ledger (token) values (gen_random_uuid())")
 
-        before(monkeypatch, procedure, "_lock", hold)
+        before(monkeypatch, procedure, "lock_and_fence", hold)
         started = time.monotonic()
         said = moved.refuse(TimedOut, 5)
         assert time.monotonic() - started < 5

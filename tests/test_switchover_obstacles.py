@@ -100,7 +100,7 @@ def test_whoever_holds_a_lock_is_named_and_the_same_command_goes_on(
     moved = way(lock_timeout="200ms")
     with psycopg.connect(moved.publisher, application_name="the nightly job") as blocker:
         for statement in (ADD.format("idle"), "lock table products in share mode", "lock table ledger"):
-            before(monkeypatch, procedure, "_lock", lambda said=statement: blocker.execute(said))
+            before(monkeypatch, procedure, "lock_and_fence", lambda said=statement: blocker.execute(said))
             said = moved.refuse(TimedOut)
             assert "the nightly job" in said
             assert f"pid {blocker.info.backend_pid} " in said
@@ -117,7 +117,7 @@ def test_a_prepared_transaction_is_named(way: Callable[..., Way], monkeypatch: p
             blocker.execute("prepare transaction 'two phases'")
             stack.callback(run, moved.publisher, "rollback prepared 'two phases'")
 
-        before(monkeypatch, procedure, "_lock", prepare)
+        before(monkeypatch, procedure, "lock_and_fence", prepare)
         assert "'two phases'" in moved.refuse(TimedOut)
         # Now it is in time for the checks or the gates.
         assert moved.refuse((ChecksBlocked, GateClosed))
@@ -152,7 +152,7 @@ def test_an_autovacuum_gives_way(way: Callable[..., Way], monkeypatch: pytest.Mo
             "insert into products (title, price) select 'n' || n, n from generate_series(1, 30000) n"
         )
         owner.execute("update products set price = price + 1")
-    before(monkeypatch, procedure, "_lock", come)
+    before(monkeypatch, procedure, "lock_and_fence", come)
     moved.go()
 
 
@@ -177,7 +177,7 @@ def test_an_application_that_locks_in_another_order_is_never_the_victim_either_w
             application.execute("update products set price = 7 where id = 1")
             thread.start()
 
-        before(monkeypatch, procedure, "_lock", lock_the_last)
+        before(monkeypatch, procedure, "lock_and_fence", lock_the_last)
         moved.go()
         thread.join()
     assert failed == []
@@ -195,7 +195,7 @@ def test_numbers_taken_during_the_fence_are_not_given_again(
         before(
             monkeypatch,
             procedure.streams,
-            "stop",
+            "disable_now",
             lambda: taken.extend(application.execute(NEXT).fetchone() or () for _ in range(100)),
         )
         moved.go()
@@ -246,7 +246,7 @@ def test_what_a_cut_short_hand_over_left_is_told_and_undone(
 
 def test_a_way_back_that_is_half_done_only_goes_back(road: Roads, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = Way(road, back=True)
-    cut_short("open_destination", monkeypatch, moved)
+    cut_short("open_at_once", monkeypatch, moved)
     for url in (moved.publisher, moved.subscriber):
         with psycopg.connect(url) as application, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             application.execute(ADD.format("nobody serves"))
@@ -258,7 +258,7 @@ def test_a_cutover_that_is_half_done_is_completed_before_it_goes_back(
     road: Roads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = Way(road, back=False)
-    cut_short("open_destination", monkeypatch, moved)
+    cut_short("open_at_once", monkeypatch, moved)
     moved.road.rollback("seq_synced")
     with psycopg.connect(moved.road.source) as application:
         application.execute(ADD.format("the source serves again"))

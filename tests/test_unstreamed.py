@@ -259,7 +259,7 @@ def test_who_waits_for_a_large_object_at_the_cutover_has_not_written_and_who_wri
         write("later", old)
         return evidence
 
-    before(monkeypatch, sequences, "catch_up", at_the_fence)
+    before(monkeypatch, sequences, "moved", at_the_fence)
     monkeypatch.setattr(hand_over_step.procedure, "switch_over", switch_over_and_write)
     said = moved.refuse(StepFailed, 5)
     assert ended == ["57P01"]

@@ -27,7 +27,8 @@ class Kind(NamedTuple):
 
 QUESTION = """
 select object,
-       left(pg_catalog.md5(string_agg(part, ',' order by part collate "C")), 16) as names,
+       left(pg_catalog.md5(pg_catalog.convert_to(
+           string_agg(part, ',' order by part collate "C"), 'UTF8')), 16) as names,
        left(pg_catalog.md5(string_agg(definition, ',' order by definition collate "C")), 16) as definition
 from (
     select {object} as object, {part} as part, pg_catalog.concat_ws(' ', {definition}) as definition

@@ -31,7 +31,7 @@ class LockLost(Exception):
 
 
 def lock_and_fence(ctx: WriteContext, session: WriteSession, tables: list[Table]) -> str:
-    """Lock the tables, then raise the fence; return the schema's mark of in between. All in one message.
+    """Lock the tables and raise the fence in one message; return the schema's mark as it is then.
 
     Belongs into a transaction. Raises LockLost naming who is in the way, when the locks are not to be had.
     """
@@ -45,16 +45,16 @@ def lock_and_fence(ctx: WriteContext, session: WriteSession, tables: list[Table]
             if tables:
                 session.run(sql.SQL(LOCK).format(tables=names))
             session.execute(STATEMENT_TIMEOUT, ["0"])
-            mark = session.execute(gates.SCHEMA_MARK)
             fence.raise_(session, ctx.names)
             fence.set_read_only(session, ctx.source_server.database, on=True)
+        # By itself, because a server that has answered a pipeline does not start the dead man's clock.
+        return gates.schema_mark(session)
     except TimedOut as error:
         raise LockLost(_suspects(ctx, tables)) from error
     except StatementFailed as error:
         if error.sqlstate not in GIVE_WAY:
             raise
         raise LockLost(_suspects(ctx, tables)) from error
-    return str(mark.fetchall()[0][0])
 
 
 def _suspects(ctx: WriteContext, tables: list[Table]) -> str:

@@ -149,19 +149,19 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
             if ctx.snapshots.take():
                 watch.lap("snapshots")
             _in_time(ctx, watch)
-            with session.together():
-                registry.record(
-                    CUTOVER,
-                    {
-                        "number": number,
-                        "tables": len(tables),
-                        "sequences": len(presynced.positions),
-                        "tokens": tokens,
-                        "parts_ms": watch.parts,
-                        **beside,
-                    },
-                )
-                registry.forget(OPENED)
+            # Each by itself: after a pipeline nothing but the commit would start the dead man's clock again.
+            registry.record(
+                CUTOVER,
+                {
+                    "number": number,
+                    "tables": len(tables),
+                    "sequences": len(presynced.positions),
+                    "tokens": tokens,
+                    "parts_ms": watch.parts,
+                    **beside,
+                },
+            )
+            registry.forget(OPENED)
             unstreamed.end_waiting(ctx, session)
     watch.lap("commit")
 
