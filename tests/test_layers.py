@@ -82,7 +82,7 @@ AT_HOME: dict[str, tuple[str, ...]] = {
     "transitions": ("workflow.py",),
     "click": ("cli/",),
     "rich": ("render/live.py",),
-    "subprocess": ("pg/tools.py", "routers/command.py", "demo/"),
+    "subprocess": ("pg/tools.py", "routers/command.py", "routers/watchdog.py", "demo/"),
 }
 # Each with its reason.
 EXCEPTIONS: dict[tuple[str, str], str] = {

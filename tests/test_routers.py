@@ -142,6 +142,7 @@ def pooled(connection: Connection, token: UUID, dice: Random) -> None:
 def hand_over(ctx: WriteContext, roles: Roles) -> None:
     """Do what the switchover asks of a router, in its order."""
     ctx.router.probe(ctx, roles)
+    ctx.router.prepare(ctx, roles)
     ctx.router.pause(ctx, roles, 5)
     ctx.router.close(ctx, roles)
     ctx.router.switch(ctx, roles)

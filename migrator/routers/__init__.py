@@ -27,6 +27,9 @@ class Router(Protocol):
         It leads to the publisher now. Raises MigratorError saying what is missing.
         """
 
+    def prepare(self, ctx: WriteContext, roles: Roles) -> None:
+        """Do what takes time right before ``pause``, while nobody is held back."""
+
     def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
         """Hold new transactions back, right before the fence, and wait for those that run.
 

@@ -43,6 +43,9 @@ class CommandRouter:
                     hint="give its full path and make it executable",
                 )
 
+    def prepare(self, ctx: WriteContext, roles: Roles) -> None:
+        """Have nothing to prepare."""
+
     def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
         """Leave it to the fence."""
 

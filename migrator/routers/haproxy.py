@@ -52,6 +52,9 @@ class HaproxyRouter:
                     )
         prove(ctx, roles.publisher, options.probe_urls, options.timeout, patient=False)
 
+    def prepare(self, ctx: WriteContext, roles: Roles) -> None:
+        """Have nothing to prepare."""
+
     def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
         """Leave it to the fence."""
 

@@ -19,6 +19,9 @@ class ManualRouter:
     def probe(self, ctx: ReadContext, roles: Roles) -> None:
         """Have nothing to try out."""
 
+    def prepare(self, ctx: WriteContext, roles: Roles) -> None:
+        """Have nothing to prepare."""
+
     def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
         """Leave it to the fence."""
 

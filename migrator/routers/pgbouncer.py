@@ -31,6 +31,7 @@ from migrator.routers.pgbouncer_console import (
 )
 from migrator.routers.pgbouncer_ini import Target, retarget, target_of
 from migrator.routers.proof import prove
+from migrator.routers.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,7 @@ class PgbouncerRouter:
         self._open: dict[str, PoolerSession] = {}
         self._login_retry: dict[str, str] = {}
         self._staged: dict[Path, tuple[str, str]] = {}
+        self._watchdog = Watchdog()
 
     def probe(self, ctx: ReadContext, roles: Roles) -> None:
         """Make sure of the consoles, the right to use them, the files, and where they lead now."""
@@ -67,12 +69,18 @@ class PgbouncerRouter:
                 )
         prove(ctx, roles.publisher, _clients(ctx, roles.publisher), options.timeout, patient=False)
 
+    def prepare(self, ctx: WriteContext, roles: Roles) -> None:
+        """Write the new file beside the old one, and have somebody see to RESUME should we die."""
+        options = ctx.config.router.pgbouncer
+        self._stage(ctx, roles)
+        if not self._watchdog.start(options.admin_urls, command("RESUME", options), ctx.names.application):
+            ctx.note(f"no watchdog can be started: should this process be killed now, {BY_HAND}")
+        self._quicken(ctx)
+
     def pause(self, ctx: WriteContext, roles: Roles, timeout: float) -> None:
         """PAUSE the database everywhere at once. Raises TimedOut naming who is in the way."""
         consoles = self._consoles(ctx)
-        self._stage(ctx, roles)
         try:
-            self._quicken(ctx)
             end = time.monotonic() + timeout
             for console in consoles:
                 console.send(command("PAUSE", ctx.config.router.pgbouncer))
@@ -93,6 +101,7 @@ class PgbouncerRouter:
     def resume(self, ctx: WriteContext, roles: Roles) -> None:
         """RESUME the database wherever it is paused; every console is tried before any is complained of."""
         self._let_go(ctx)
+        self._watchdog.dismiss()
         self._calm(ctx)
         self._staged.clear()
         for path in _paths(ctx.config.router.pgbouncer):
@@ -122,12 +131,14 @@ class PgbouncerRouter:
             self._let_go(ctx)
             self._quicken(ctx)
             prove(ctx, roles.subscriber, _clients(ctx, roles.subscriber), options.timeout)
+            self._watchdog.dismiss()
             self._calm(ctx)
             for path in changed:
                 files.settle(path)
 
     def release(self) -> None:
-        """Close the consoles."""
+        """Close the consoles; what is held stays so, as whoever has failed has said."""
+        self._watchdog.dismiss()
         for console in self._open.values():
             console.close()
         self._open.clear()

@@ -61,8 +61,11 @@ def switch_over(ctx: WriteContext, settings: Settings = NO_SETTINGS) -> Stopwatc
         open_at_once(ctx, number, settings)
         watch.lap("open")
         lead(ctx, number)
-    except ConnectionLost as error:
-        raise LostPastNoReturn(error.message, hint=error.hint, **error.fields) from error
+    except MigratorError as error:
+        # What is said of a connection that broke within a pipeline is not always that.
+        if isinstance(error, ConnectionLost) or not ctx.write_destination.is_open:
+            raise LostPastNoReturn(error.message, hint=error.hint, **error.fields) from error
+        raise
     watch.lap("switch route")
     return watch
 
@@ -106,63 +109,64 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
         registry = WritableRegistry(session, ctx.names)
         tables = all_tables(ctx.source)
         number = next_number(ctx)
-        presynced = sequences.presync(ctx)
-        subscriptions = [s for s in streams.find_subscriptions(ctx) if s.ours]
-        slots = [] if rehearse else opposite.await_slots(ctx)
-        if not rehearse:
-            proof.prepare(ctx)
-        mark = gates.schema_mark(ctx.source)
-        _ask(ctx)
         with (
             _backing_out(ctx, number, session.pid),
             session.bounded(min(ctx.config.cutover.lock_timeout, budget)),
-            session.transaction(),
         ):
+            ctx.router.prepare(ctx, ctx.roles)
+            presynced = sequences.presync(ctx)
+            subscriptions = [s for s in streams.find_subscriptions(ctx) if s.ours]
+            slots = [] if rehearse else opposite.await_slots(ctx)
+            if not rehearse:
+                proof.prepare(ctx)
+            mark = gates.schema_mark(ctx.source)
+            _ask(ctx)
             watch.begin()
-            ctx.router.pause(ctx, ctx.roles, budget)
-            watch.lap("route")
-            marked = lock_and_fence(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
-            # Whoever was in the way may have been changing a table. Asked through the fence's own
-            # session: any other would queue up behind who waits for the fence.
-            if marked != mark:
-                _ask(replace(ctx, source=session))
-            watch.lap("fence")
-            tokens = drain.beat(ctx)
-            watch.lap("token")
-            # While the token travels.
-            moved = sequences.moved(ctx, presynced)
-            watch.lap("sequences")
-            drain.wait_for(ctx, tokens, timeout=max(budget - watch.elapsed, 0.1))
-            watch.lap("drain")
-            beside = _copy_unstreamed(ctx, session, watch)
-            if rehearse:
-                raise Rehearsed
-            with ctx.write_destination.together():
-                streams.disable_now(ctx, subscriptions)
-                sequences.write(ctx.write_destination, moved)
-            streams.end_workers(ctx, subscriptions)
-            # Before that is done the slot would wait for the worker, and longer.
-            streams.await_stop(ctx, subscriptions, timeout=max(budget - watch.elapsed, 0.1))
-            watch.lap("stop stream")
-            opposite.create_awaited(ctx, slots, timeout=max(budget - watch.elapsed, 0.1))
-            watch.lap("opposite slot")
-            if ctx.snapshots.take():
-                watch.lap("snapshots")
-            _in_time(ctx, watch)
-            # Each by itself: after a pipeline nothing but the commit would start the dead man's clock again.
-            registry.record(
-                CUTOVER,
-                {
-                    "number": number,
-                    "tables": len(tables),
-                    "sequences": len(presynced.positions),
-                    "tokens": tokens,
-                    "parts_ms": watch.parts,
-                    **beside,
-                },
-            )
-            registry.forget(OPENED)
-            unstreamed.end_waiting(ctx, session)
+            with session.transaction():
+                ctx.router.pause(ctx, ctx.roles, budget)
+                watch.lap("route")
+                marked = lock_and_fence(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
+                # Whoever was in the way may have been changing a table. Asked through the fence's own
+                # session: any other would queue up behind who waits for the fence.
+                if marked != mark:
+                    _ask(replace(ctx, source=session))
+                watch.lap("fence")
+                tokens = drain.beat(ctx)
+                watch.lap("token")
+                # While the token travels.
+                moved = sequences.moved(ctx, presynced)
+                watch.lap("sequences")
+                drain.wait_for(ctx, tokens, timeout=max(budget - watch.elapsed, 0.1))
+                watch.lap("drain")
+                beside = _copy_unstreamed(ctx, session, watch)
+                if rehearse:
+                    raise Rehearsed
+                with ctx.write_destination.together():
+                    streams.disable_now(ctx, subscriptions)
+                    sequences.write(ctx.write_destination, moved)
+                streams.end_workers(ctx, subscriptions)
+                # Before that is done the slot would wait for the worker, and longer.
+                streams.await_stop(ctx, subscriptions, timeout=max(budget - watch.elapsed, 0.1))
+                watch.lap("stop stream")
+                opposite.create_awaited(ctx, slots, timeout=max(budget - watch.elapsed, 0.1))
+                watch.lap("opposite slot")
+                if ctx.snapshots.take():
+                    watch.lap("snapshots")
+                _in_time(ctx, watch)
+                # Each by itself: after a pipeline nothing but the commit would start the dead man's clock again.
+                registry.record(
+                    CUTOVER,
+                    {
+                        "number": number,
+                        "tables": len(tables),
+                        "sequences": len(presynced.positions),
+                        "tokens": tokens,
+                        "parts_ms": watch.parts,
+                        **beside,
+                    },
+                )
+                registry.forget(OPENED)
+                unstreamed.end_waiting(ctx, session)
     watch.lap("commit")
 
 
