@@ -153,7 +153,7 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
                 if ctx.snapshots.take():
                     watch.lap("snapshots")
                 _in_time(ctx, watch)
-                # Each by itself: after a pipeline nothing but the commit would start the dead man's clock again.
+                # Each by itself: after a pipeline the dead man's clock would stand still.
                 registry.record(
                     CUTOVER,
                     {
