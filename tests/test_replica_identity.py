@@ -154,5 +154,8 @@ def test_a_key_that_is_lost_under_the_stream_stops_the_application_as_postgresql
     with connect(source_database) as connection, pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
         connection.execute(f"update {NAME} set v = 'b'".encode())
     execute(source_database, f"alter table {NAME} replica identity full", f"update {NAME} set v = 'b'")
+    refused = moved.run("advance", "--to", "cutover", "--yes", check=False)
+    assert (refused.returncode, "gone apart" in refused.stderr) == (4, True)
+    moved.run("refresh", "--yes")
     moved.run("advance", "--to", "cutover", "--yes")
     assert compare(source_database, destination_database) == []
