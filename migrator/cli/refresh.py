@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from migrator.cli.options import Options, with_options
-from migrator.cli.session import working
-from migrator.errors import StepFailed
+from migrator.cli.session import leading_to, working
 
 
 @click.command("refresh", short_help="Take in tables that the source has got since the copy.")
@@ -23,10 +22,5 @@ def command(options: Options, dry_run: bool) -> None:
             session.show(session.app.preview_refresh())
             return
         session.agree(session.app.preview_refresh, lambda _: "Take these tables in?")
-        try:
+        with leading_to("migrator refresh"):
             session.show(session.app.refresh())
-        except StepFailed as error:
-            # What a step says is meant for going to the next state.
-            if error.hint == "migrator advance":
-                error.hint = "migrator refresh"
-            raise

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from migrator.cli.options import Options, with_options
-from migrator.cli.session import working
-from migrator.errors import StepFailed
+from migrator.cli.session import leading_to, working
 
 
 @click.command("rehearse", short_help="Rehearse the cutover: fence, drain, measure, roll back.")
@@ -22,10 +21,5 @@ def command(options: Options, dry_run: bool) -> None:
             session.show(session.app.preview_rehearsal())
             return
         session.agree(session.app.preview_rehearsal, lambda _: "Hold the writers back for a moment?")
-        try:
+        with leading_to("migrator rehearse"):
             session.show(session.app.rehearse())
-        except StepFailed as error:
-            # What a step says is meant for going to the next state.
-            if error.hint == "migrator advance":
-                error.hint = "migrator rehearse"
-            raise

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from migrator.cli.options import Options, with_options
-from migrator.cli.session import working
-from migrator.errors import StepFailed
+from migrator.cli.session import leading_to, working
 from migrator.workflow import parse_state
 
 
@@ -25,10 +24,5 @@ def command(options: Options, state: str, dry_run: bool) -> None:
             session.show(session.app.preview_rollback(target))
             return
         session.agree(lambda: session.app.preview_rollback(target), lambda _: f"Roll back to {target}?")
-        try:
+        with leading_to(f"migrator rollback-to {target}"):
             session.show(session.app.rollback(target))
-        except StepFailed as error:
-            # What a step says is meant for going forward.
-            if error.hint == "migrator advance":
-                error.hint = f"migrator rollback-to {target}"
-            raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.cli.output import answer, say, text_lines
-from migrator.errors import Declined, NeedsConfirmation
+from migrator.errors import Declined, NeedsConfirmation, StepFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,6 +69,17 @@ def working(options: Options, *, mutating: bool = False) -> Iterator[Session]:
 
         with open_app(options, renderer.handle, confirm) as app:
             yield Session(options, app, renderer)
+
+
+@contextmanager
+def leading_to(command: str) -> Iterator[None]:
+    """Have a failing step's hint name ``command``: what it says is meant for going to the next state."""
+    try:
+        yield
+    except StepFailed as error:
+        if error.hint == "migrator advance":
+            error.hint = command
+        raise
 
 
 def open_app(options: Options, emit: Emit, confirm: Callable[[str], bool]) -> App:

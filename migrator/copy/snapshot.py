@@ -140,8 +140,11 @@ def useless(ctx: ReadContext, slots: list[Slot]) -> str:
     return f"slot {', '.join(gone)} is gone" if gone else ""
 
 
-def drop_slots(ctx: WriteContext) -> None:
-    """Drop our slots; a reader that still holds one is ended first. Does nothing where there is none."""
+def drop_slots(ctx: WriteContext, *, forget: bool = True) -> None:
+    """Drop our slots; a reader that still holds one is ended first. Does nothing where there is none.
+
+    What was copied from them stays on record unless it is to be forgotten.
+    """
 
     def left() -> list[str]:
         ours = [slot for slot in find_slots(ctx) if slot.ours]
@@ -159,8 +162,12 @@ def drop_slots(ctx: WriteContext) -> None:
         explain=lambda: ", ".join(s.stream.slot for s in find_slots(ctx)),
     )
     registry = WritableRegistry(ctx.write_source, ctx.names)
-    for event in registry.read_some([stream.event(EVENT) for stream in ctx.names.streams]):
-        registry.forget(event)
+    records = registry.read_some([stream.event(EVENT) for stream in ctx.names.streams])
+    for event, record in records.items():
+        if forget:
+            registry.forget(event)
+        elif not record.get("dropped"):
+            registry.record(event, {**record, "dropped": True})
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from migrator.copy import builder, foreign_keys, indexes, post_data
+from migrator.copy.formats import shapes
+from migrator.copy.pieces import cut
 from migrator.copy.protection import guard, sample_source
 from migrator.copy.relay import Relay, Sent, relay_failure
 from migrator.copy.scheduler import Pool, Ready, Scheduler, Task
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from migrator.copy.formats import Shape
     from migrator.copy.pieces import Piece
     from migrator.copy.snapshot import Snapshot
+    from migrator.pg.catalog import Table
     from migrator.pg.dump import Entry
 
 POOL = "copy"
@@ -34,20 +37,15 @@ BACK_OFF = (0.2, 1.0, 5.0)
 RECORDED_ALREADY = "23505"
 
 
-def transfer(
-    ctx: WriteContext,
-    pieces: list[Piece],
-    forms: dict[int, Shape],
-    snapshot: Snapshot,
-    *,
-    attach: bool = True,
-) -> None:
-    """Copy the pieces; build the tables' indexes, gather their statistics, add the keys between them.
+def transfer(ctx: WriteContext, tables: list[Table], snapshot: Snapshot, *, attach: bool = True) -> None:
+    """Copy the tables, build their indexes, gather their statistics, add the keys between them.
 
     Indexes of partitions are not attached to their roots' when ``attach`` is false. What is built is
     recorded as made by the steps that complete it. Raises what a server said first; everything else is
     stopped by then.
     """
+    pieces = cut(ctx.source, tables, ctx.config.copy.split_above)
+    forms = shapes(ctx.source, tables)
     try:
         asyncio.run(_transfer(ctx, pieces, forms, snapshot, attach))
     except (Exception, BaseExceptionGroup) as error:

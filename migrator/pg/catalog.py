@@ -172,28 +172,34 @@ where c.relkind in ('r', 'p')
 
 
 @dataclass(frozen=True)
-class Table:
-    """One table. ``identity`` is what UPDATE and DELETE are replicated by, or None when unusable."""
+class Relation:
+    """Something that stands in a schema by a name."""
 
     oid: int
     schema: str
     name: str
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Return its name for use in SQL."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def label(self) -> str:
+        """Return its name for people and as a key."""
+        return label(self.schema, self.name)
+
+
+@dataclass(frozen=True)
+class Table(Relation):
+    """One table. ``identity`` is what UPDATE and DELETE are replicated by, or None when unusable."""
+
     kind: str = "r"
     persistence: str = "p"
     is_partition: bool = False
     rows: int = 0
     bytes: int = 0
     identity: str | None = None
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        """Return the table's name for use in SQL."""
-        return sql.Identifier(self.schema, self.name)
-
-    @property
-    def label(self) -> str:
-        """Return the table's name for people and as a key."""
-        return label(self.schema, self.name)
 
     @property
     def publishable(self) -> bool:

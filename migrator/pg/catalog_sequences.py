@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from psycopg import sql
-
-from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA, label
+from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA, Relation
 
 if TYPE_CHECKING:
     from migrator.pg.session import ReadSession
@@ -36,27 +34,14 @@ where c.relkind = 'S'
 
 
 @dataclass(frozen=True)
-class Sequence:
+class Sequence(Relation):
     """One sequence and its limits."""
 
-    oid: int
-    schema: str
-    name: str
     start: int
     increment: int
     minimum: int
     maximum: int
     cycle: bool
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        """Return the sequence's name for use in SQL."""
-        return sql.Identifier(self.schema, self.name)
-
-    @property
-    def label(self) -> str:
-        """Return the sequence's name for people and as a key."""
-        return label(self.schema, self.name)
 
 
 def sequences(session: ReadSession) -> list[Sequence]:

@@ -10,6 +10,8 @@ from migrator.errors import ChecksBlocked
 from migrator.pg.catalog import Table, unidentified
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from migrator.pg.names import Names, Stream
     from migrator.pg.session import ReadSession, WriteSession
 
@@ -46,6 +48,8 @@ from pg_catalog.pg_inherits i
 join pg_catalog.pg_class c on c.oid = i.inhrelid
 where c.relkind in ('r', 'p')
 """
+CREATE = "create publication {name} for table {tables}"
+MARK = "comment on publication {name} is {mark}"
 DROP = "drop publication {name}"
 
 
@@ -87,6 +91,18 @@ def refuse_unidentified(tables: list[Table]) -> None:
             hint="; ".join(f"alter table {t.label} replica identity full" for t in bad[:5]),
             tables=[t.label for t in bad],
         )
+
+
+def create(session: WriteSession, names: Names, stream: Stream, tables: Iterable[sql.Identifier]) -> None:
+    """Create and mark a stream's publication of these very tables, in the caller's transaction."""
+    name = sql.Identifier(stream.publication)
+    session.run(sql.SQL(CREATE).format(name=name, tables=only(tables)))
+    session.run(sql.SQL(MARK).format(name=name, mark=names.mark))
+
+
+def only(tables: Iterable[sql.Identifier]) -> sql.Composed:
+    """Return the tables as a publication lists them, each without those that inherit from it."""
+    return sql.SQL(", ").join(sql.SQL("only {}").format(table) for table in tables)
 
 
 def drop(session: WriteSession, names: Names) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.copy import copied, foreign_keys, indexes, statistics
-from migrator.copy.formats import shapes
-from migrator.copy.pieces import cut
 from migrator.copy.snapshot import drop_slots, find_slots, fresh_slots, later_snapshot, useless
 from migrator.copy.transfer import transfer
 from migrator.errors import Conflict as ConflictError
@@ -121,8 +119,7 @@ class CopyTables(Step):
             self._empty(ctx)
         ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in tables)))
         with fresh_slots(ctx, tables) as snapshot:
-            pieces = cut(ctx.source, tables, ctx.config.copy.split_above)
-            transfer(ctx, pieces, shapes(ctx.source, tables), snapshot)
+            transfer(ctx, tables, snapshot)
 
     def undo(self, ctx: WriteContext) -> None:
         """Drop the slots, then empty what was filled."""
@@ -139,8 +136,7 @@ class CopyTables(Step):
         copied.empty(ctx, left)
         ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in left), resumed=True))
         with later_snapshot(ctx, left) as snapshot:
-            pieces = cut(ctx.source, left, ctx.config.copy.split_above)
-            transfer(ctx, pieces, shapes(ctx.source, left), snapshot)
+            transfer(ctx, left, snapshot)
 
     def _empty(self, ctx: WriteContext) -> None:
         registry = WritableRegistry(ctx.write_destination, ctx.names)

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
     from migrator.pg.names import Stream
 
-CREATE = "create publication {name} for table {tables}"
-MARK = "comment on publication {name} is {mark}"
-
 
 class CreatePublication(Step):
     """Publish the tables on the source, divided over the streams.
@@ -64,18 +61,11 @@ class CreatePublication(Step):
         with session.bounded(ctx.config.copy.lock_timeout), session.transaction():
             for stream, share in shares.items():
                 registry.add_heartbeat(stream)
-                name = sql.Identifier(stream.publication)
                 listed = [
                     sql.Identifier(ctx.names.schema, stream.heartbeat),
                     *(t.identifier for t in share),
                 ]
-                session.run(
-                    sql.SQL(CREATE).format(
-                        name=name,
-                        tables=sql.SQL(", ").join(sql.SQL("only {}").format(t) for t in listed),
-                    )
-                )
-                session.run(sql.SQL(MARK).format(name=name, mark=ctx.names.mark))
+                publication.create(session, ctx.names, stream, listed)
             registry.record(publication.STREAMS_EVENT, {"wanted": ctx.config.replication.streams})
 
     def undo(self, ctx: WriteContext) -> None:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from migrator.copy import copied
-from migrator.copy.formats import shapes
-from migrator.copy.pieces import cut
 from migrator.copy.snapshot import later_snapshot
 from migrator.copy.transfer import transfer
 from migrator.errors import SourceProtected, StepFailed
@@ -18,21 +16,13 @@ from migrator.pg.catalog import Table, all_tables, published_tables, registries,
 from migrator.pg.dump import SchemaDump, dump_schema
 from migrator.pg.registry import WritableRegistry
 from migrator.step import Absent, Done, Found, Partial, Step
-from migrator.switchover import streams
+from migrator.switchover import streams, subscribing
 from migrator.switchover.division import divide
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 ADD = "alter publication {name} add table {tables}"
-SUBSCRIBED = """
-select n.nspname as schema, c.relname as name
-from pg_catalog.pg_subscription s
-join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid
-join pg_catalog.pg_class c on c.oid = r.srrelid
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where s.subname = any (%s)
-"""
 # As a table is entered that was copied at a position of its own (documentation 52.55): the stream carries
 # what was committed from there on. ``refresh publication`` would have it carry all it has kept.
 SUBSCRIBE = """
@@ -99,8 +89,7 @@ class TakeInTables(Step):
             copied.empty(ctx, new)
             ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in new), resumed=True))
             with later_snapshot(ctx, new) as snapshot:
-                pieces = cut(ctx.source, new, ctx.config.copy.split_above)
-                transfer(ctx, pieces, shapes(ctx.source, new), snapshot, attach=False)
+                transfer(ctx, new, snapshot, attach=False)
         self._attach(ctx, self._unattached(ctx))
         if new:
             carried = publication.carried_by(ctx.source, ctx.names)
@@ -119,8 +108,7 @@ class TakeInTables(Step):
         return [t for t in all_tables(ctx.source) if (t.schema, t.name) not in have]
 
     def _unsubscribed(self, ctx: ReadContext) -> list[Table]:
-        subscriptions = [s.subscription for s in ctx.names.streams]
-        have = {tuple(row) for row in ctx.destination.rows(SUBSCRIBED, [subscriptions])}
+        have = subscribing.subscribed(ctx.destination, *ctx.names.streams)
         wanted = wanted_tables(ctx.source, ctx.config.tables, sizes=True)
         return [t for t in wanted if (t.schema, t.name) not in have]
 
@@ -177,9 +165,7 @@ class TakeInTables(Step):
         stream_of = divide(sizes, ties, [s.number for s in there], placed)
         with ctx.write_source.bounded(ctx.config.copy.lock_timeout), ctx.write_source.transaction():
             for stream in there:
-                add = [
-                    sql.SQL("only {}").format(t.identifier) for t in new if stream_of[t.oid] == stream.number
-                ]
+                add = [t.identifier for t in new if stream_of[t.oid] == stream.number]
                 if add:
                     name = sql.Identifier(stream.publication)
-                    ctx.write_source.run(sql.SQL(ADD).format(name=name, tables=sql.SQL(", ").join(add)))
+                    ctx.write_source.run(sql.SQL(ADD).format(name=name, tables=publication.only(add)))

@@ -14,7 +14,7 @@ from migrator.pg.catalog import (
     index_names,
     published_tables,
     unanalyzed_tables,
-    wanted_tables,
+    unpublished_tables,
 )
 from migrator.pg.publication import carried_by, published_streams
 from migrator.pg.registry import Registry, WritableRegistry
@@ -117,12 +117,11 @@ def tables_are_ready(ctx: ReadContext) -> Iterator[str]:
 
 def no_table_is_left_out(ctx: ReadContext) -> Iterator[str]:
     """Every table that ``[tables]`` takes in is published."""
-    published = {t.oid for t in published_tables(ctx.source, ctx.names, sizes=False)}
-    new = [t.label for t in wanted_tables(ctx.source, ctx.config.tables) if t.oid not in published]
+    new = unpublished_tables(ctx.source, ctx.names, ctx.config.tables)
     if new:
         yield (
             f"tables of the source are not in the migration (made after the copy?): "
-            f"{', '.join(new[:10])}; migrator refresh takes them in; or drop or exclude them"
+            f"{', '.join(t.label for t in new[:10])}; migrator refresh takes them in; or drop or exclude them"
         )
 
 

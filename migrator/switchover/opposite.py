@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from migrator.copy import snapshot
 from migrator.errors import Conflict, StatementFailed, TimedOut
 from migrator.pg import publication
 from migrator.pg.activity import name_writers
@@ -27,21 +28,14 @@ if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
     from migrator.pg.names import Stream
 
-# The journal's word for a slot of ours, with what the copy began from where it did.
-SLOT = "slot"
-
-PUBLISH = "create publication {name} for table {tables}"
 REPUBLISH = "alter publication {name} set table {tables}"
-MARK = "comment on publication {name} is {mark}"
 CREATE_SLOT = "select pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput')"
 SLOTS = """
-select slot_name::text as name, active_pid
+select slot_name::text as name
 from pg_catalog.pg_replication_slots
 where slot_name = any (%s)
   and database = current_database()
 """
-DROP_SLOT = "select pg_catalog.pg_drop_replication_slot(%s)"
-END = "select pg_catalog.pg_terminate_backend(%s)"
 STATEMENT_TIMEOUT = "select pg_catalog.set_config('statement_timeout', %s, false)"
 
 
@@ -109,14 +103,6 @@ def begin(ctx: WriteContext) -> None:
     drop_old_slots(ctx)
 
 
-def create_slots(ctx: WriteContext, *, timeout: float) -> None:
-    """Create the opposite stream's slots at this very moment, instead of any that are left.
-
-    Raises TimedOut after ``timeout`` seconds: creation waits for open transactions of that cluster.
-    """
-    create_awaited(ctx, await_slots(ctx), timeout=timeout)
-
-
 def await_slots(ctx: WriteContext) -> list[Stream]:
     """Write down that the opposite stream's slots are to come, and drop any that are left; return whose.
 
@@ -127,13 +113,16 @@ def await_slots(ctx: WriteContext) -> list[Stream]:
     drop_slots(ctx)
     for stream in wanted:
         # What was copied from the first one is found by its position, which stays on record.
-        record = registry.read(stream.event(SLOT)) or {"name": stream.slot}
-        registry.record(stream.event(SLOT), {**record, "dropped": False})
+        record = registry.read(stream.event(snapshot.EVENT)) or {"name": stream.slot}
+        registry.record(stream.event(snapshot.EVENT), {**record, "dropped": False})
     return wanted
 
 
 def create_awaited(ctx: WriteContext, wanted: Sequence[Stream], *, timeout: float) -> None:
-    """Create the slots that were awaited, at this very moment. For ``timeout`` see ``create_slots``."""
+    """Create the slots that were awaited, at this very moment.
+
+    Raises TimedOut after ``timeout`` seconds: creation waits for open transactions of that cluster.
+    """
     if not wanted:
         return
     session = ctx.write_destination
@@ -156,58 +145,31 @@ def create_awaited(ctx: WriteContext, wanted: Sequence[Stream], *, timeout: floa
 
 def drop_slots(ctx: WriteContext, *, forget: bool = False) -> None:
     """Drop the opposite stream's slots on the destination; what was copied from them stays on record."""
-    _drop_slots(ctx, ctx.mirrored(), forget=forget)
+    snapshot.drop_slots(ctx.mirrored(), forget=forget)
 
 
 def drop_old_slots(ctx: WriteContext) -> None:
     """Drop the slots of the stream that ended with the switchover, which keep WAL on the source."""
-    _drop_slots(ctx, ctx, forget=False)
+    snapshot.drop_slots(ctx, forget=False)
 
 
 def left_slots(ctx: ReadContext) -> set[str]:
     """Return the slots of the stream that leads from the source: there still, or not on record as dropped."""
     found = ctx.source.rows(SLOTS, [[s.slot for s in ctx.names.streams]])
-    records = Registry(ctx.source, ctx.names).read_some([s.event(SLOT) for s in ctx.names.streams])
+    records = Registry(ctx.source, ctx.names).read_some([s.event(snapshot.EVENT) for s in ctx.names.streams])
     recorded = {record["name"] for record in records.values() if not record.get("dropped")}
     return {row.name for row in found} | recorded
 
 
-def _drop_slots(ctx: WriteContext, owner: WriteContext, *, forget: bool) -> None:
-    session = owner.write_source
-    registry = WritableRegistry(session, ctx.names)
-    records = registry.read_some([s.event(SLOT) for s in ctx.names.streams])
-    ours = {
-        s.slot: s
-        for s in ctx.names.streams
-        if s.event(SLOT) in records and (forget or not records[s.event(SLOT)].get("dropped"))
-    }
-
-    def gone() -> bool:
-        left = session.rows(SLOTS, [list(ours)])
-        for row in left:
-            if row.active_pid is None:
-                session.value(DROP_SLOT, [row.name])
-            else:
-                session.value(END, [row.active_pid])
-        return not left
-
-    ctx.wait_until(gone, what=f"replication slots of the {session.side} to be released", timeout=30)
-    for stream in ours.values():
-        if forget:
-            registry.forget(stream.event(SLOT))
-        else:
-            registry.record(stream.event(SLOT), {**records[stream.event(SLOT)], "dropped": True})
-
-
 def _publish(ctx: WriteContext, stream: Stream) -> None:
     session = ctx.write_destination
-    tables = sorted(publication.listed(ctx.source, stream))
+    tables = [sql.Identifier(*table) for table in sorted(publication.listed(ctx.source, stream))]
     if publication.in_the_way(session, ctx.names):
         raise Conflict(f"{in_the_way(ctx)} does not carry our mark", hint="drop it, then the same command")
     there = stream in publication.published_streams(session, ctx.names)
-    name = sql.Identifier(stream.publication)
-    only = sql.SQL(", ").join(sql.SQL("only {}").format(sql.Identifier(*table)) for table in tables)
     with session.bounded(ctx.config.copy.lock_timeout), session.transaction():
-        session.run(sql.SQL(REPUBLISH if there else PUBLISH).format(name=name, tables=only))
-        if not there:
-            session.run(sql.SQL(MARK).format(name=name, mark=ctx.names.mark))
+        if there:
+            name = sql.Identifier(stream.publication)
+            session.run(sql.SQL(REPUBLISH).format(name=name, tables=publication.only(tables)))
+        else:
+            publication.create(session, ctx.names, stream, tables)

@@ -39,8 +39,7 @@ def proven(ctx: ReadContext) -> Tokens | None:
 
 def take_up(ctx: WriteContext) -> None:
     """Start what a hand-over that was cut short has left: stopped streams, a paused router."""
-    if streams.disabled(ctx):
-        streams.enable(ctx)
+    streams.start_stopped(ctx)
     # A router that cannot be asked is one of the closed gates.
     with suppress(MigratorError):
         ctx.router.resume(ctx, ctx.roles)

@@ -156,11 +156,16 @@ def enable(ctx: WriteContext) -> None:
             ctx.write_destination.run(_on(subscription.stream, ENABLE))
 
 
-def revive(ctx: WriteContext) -> None:
-    """Start the streams that a run which was cut short has left stopped, and wait for all workers."""
+def start_stopped(ctx: WriteContext) -> None:
+    """Start the streams that a run which was cut short has left stopped."""
     if disabled(ctx):
         ctx.note("the stream was stopped; it is started again")
         enable(ctx)
+
+
+def revive(ctx: WriteContext) -> None:
+    """Start the streams that were left stopped, and wait for all workers."""
+    start_stopped(ctx)
 
     def idle() -> list[str]:
         return [s.stream.subscription for s in find_subscriptions(ctx) if s.ours and s.worker is None]

@@ -34,7 +34,7 @@ from pg_catalog.pg_subscription s
 join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid
 join pg_catalog.pg_class c on c.oid = r.srrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where s.subname = %s
+where s.subname = any (%s)
 """
 # As ``refresh publication (copy_data = false)`` does, which a disabled subscription refuses.
 UNSUBSCRIBE = """
@@ -100,9 +100,10 @@ def refresh(ctx: ReadContext, session: WriteSession, stream: Stream) -> None:
         session.run(SUBSCRIBE, [[t[0] for t in tables], [t[1] for t in tables], stream.subscription])
 
 
-def subscribed(session: ReadSession, stream: Stream) -> set[tuple[str, str]]:
-    """Return the tables that a subscription holds, by schema and name."""
-    return {(row.schema, row.name) for row in session.rows(SUBSCRIBED, [stream.subscription])}
+def subscribed(session: ReadSession, *streams: Stream) -> set[tuple[str, str]]:
+    """Return the tables that the streams' subscriptions hold, by schema and name."""
+    rows = session.rows(SUBSCRIBED, [[stream.subscription for stream in streams]])
+    return {(row.schema, row.name) for row in rows}
 
 
 def source_conninfo(ctx: ReadContext) -> str:
