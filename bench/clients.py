@@ -8,13 +8,21 @@ transaction; what was acknowledged is what pgbench logged, or the child wrote do
 
 from __future__ import annotations
 
+import json
+import random
+import re
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
+import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count, cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
@@ -32,17 +40,21 @@ create table tokens (
 );
 create index on tokens (round, client, number)
 """
-SCRIPT = """\
-\\set number :number + 1
-\\set one random(1, :hot / 2)
-\\set other random(:hot / 2 + 1, :hot)
-\\set id random(1, :rows)
+TRANSACTION = """\
 begin;
 insert into tokens (round, client, number) values (:round, :client_id, :number);
 update t:one set n = n + 1 where id = :id;
 update t:other set n = n + 1, token = nextval('s:other') where id = :id;
 commit;
 """
+SCRIPT = f"""\
+\\set number :number + 1
+\\set one random(1, :hot / 2)
+\\set other random(:hot / 2 + 1, :hot)
+\\set id random(1, :rows)
+{TRANSACTION}"""
+# Seconds after which a client that was refused comes again.
+AGAIN = 0.01
 FOUND = "select client, number from tokens where round = %s"
 
 Token = tuple[int, int]
@@ -128,4 +140,115 @@ class Pgbench:
 
 
 class Reconnecting:
-    """stub"""
+    """Clients that connect anew when they are cut off or refused, to the next of ``urls``.
+
+    A process of its own, a thread for each client, so that they do not share an interpreter with the bench.
+    """
+
+    def __init__(self, urls: list[str], number: int, *, clients: int, tps: int) -> None:
+        self._told = json.dumps({"urls": urls, "round": number, "clients": clients, "tps": tps})
+
+    def __enter__(self) -> Self:
+        self._place = tempfile.TemporaryDirectory(prefix="bench-clients-")
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, self._place.name], stdin=subprocess.PIPE, text=True
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{self._told}\n")
+        self._process.stdin.flush()
+        return self
+
+    def stop(self) -> None:
+        """End the clients after their current transaction, as far as they have one."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait(30)
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+        self._place.cleanup()
+
+    @property
+    def failed(self) -> list[str]:
+        """Return what was said of each transaction that failed."""
+        return [line for file in self._files("failed") for line in file.read_text().splitlines()]
+
+    def commits(self) -> list[Commit]:
+        """Return what was acknowledged, in the order of time."""
+        lines = (line.split() for file in self._files("commits") for line in file.read_text().splitlines())
+        return sorted(
+            (Commit(float(at), (int(client), int(number))) for at, client, number in lines),
+            key=lambda commit: commit.at,
+        )
+
+    def _files(self, kind: str) -> Iterator[Path]:
+        return Path(self._place.name).glob(f"{kind}.*")
+
+
+class Client:
+    """One of those clients, in their process."""
+
+    def __init__(self, number: int, told: dict[str, Any], place: Path, stopped: threading.Event) -> None:
+        self._number, self._told, self._place, self._stopped = number, told, place, stopped
+        self._dice = random.Random(number)
+        self._urls = cycle(told["urls"])
+
+    def work(self) -> None:
+        """Commit at an even pace until told to stop; late ones follow at once."""
+        interval = self._told["clients"] / self._told["tps"]
+        due = time.monotonic() + self._dice.random() * interval
+        with ExitStack() as stack:
+            commits, failed = (
+                stack.enter_context((self._place / f"{kind}.{self._number}").open("w"))
+                for kind in ("commits", "failed")
+            )
+            connection: psycopg.Connection[Any] | None = None
+            for number in count(1):
+                if self._stopped.wait(max(0, due - time.monotonic())):
+                    break
+                due += interval
+                try:
+                    connection = connection or self._connect()
+                    connection.execute(self._transaction(number))
+                except psycopg.Error as error:
+                    failed.write(f"{time.time():.6f} {' '.join(str(error).split())}\n")
+                    if connection is not None:
+                        connection.close()
+                    connection = None
+                    self._stopped.wait(AGAIN)
+                else:
+                    commits.write(f"{time.time():.6f} {self._number} {number}\n")
+            if connection is not None:
+                connection.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(next(self._urls), autocommit=True, prepare_threshold=None)
+
+    def _transaction(self, number: int) -> bytes:
+        """Return what pgbench's script does, in one message."""
+        values = {
+            "round": self._told["round"],
+            "client_id": self._number,
+            "number": number,
+            "one": self._dice.randint(1, HOT // 2),
+            "other": self._dice.randint(HOT // 2 + 1, HOT),
+            "id": self._dice.randint(1, ROWS),
+        }
+        return re.sub(r":(\w+)", lambda found: str(values[found[1]]), TRANSACTION).encode()
+
+
+def main() -> None:
+    """Be the clients' process: work from the first line of standard input to its end."""
+    told, stopped = json.loads(sys.stdin.readline()), threading.Event()
+    clients = [Client(n, told, Path(sys.argv[1]), stopped) for n in range(told["clients"])]
+    threads = [threading.Thread(target=client.work) for client in clients]
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    stopped.set()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

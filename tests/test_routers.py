@@ -145,7 +145,7 @@ def hand_over(ctx: WriteContext, roles: Roles) -> None:
     ctx.router.prepare(ctx, roles)
     ctx.router.pause(ctx, roles, 5)
     ctx.router.close(ctx, roles)
-    ctx.router.switch(ctx, roles)
+    ctx.router.switch(ctx, roles, lambda: None)
 
 
 def refusal(ctx: WriteContext, kind: type[MigratorError] = GateClosed, roles: Roles = FORWARD) -> str:
@@ -277,8 +277,8 @@ def test_what_fails_while_switching_leaves_the_file_and_the_clients_as_they_were
         assert one.is_paused
         assert other.is_paused
         monkeypatch.undo()
-        ctx.router.switch(ctx, FORWARD)
-        ctx.router.switch(ctx, FORWARD)
+        ctx.router.switch(ctx, FORWARD, lambda: None)
+        ctx.router.switch(ctx, FORWARD, lambda: None)
         assert not one.is_paused
         assert target_of(other.ini.read_text(), "shop").database == "the new shop"
         backups = [each.with_name("pgbouncer.ini.before-destination") for each in (one.ini, other.ini)]
@@ -301,7 +301,7 @@ def test_a_reload_that_pgbouncer_refuses_is_noticed(
         one.ini.write_bytes(b"no such setting\n" + one.ini.read_bytes())
         broken = one.ini.read_bytes()
         with pytest.raises(ToolFailed, match=r"still leads to|RELOAD"):
-            ctx.router.switch(ctx, FORWARD)
+            ctx.router.switch(ctx, FORWARD, lambda: None)
         assert one.ini.read_bytes() == broken
 
 
@@ -469,7 +469,7 @@ def test_haproxy_leads_to_the_destination_and_back_and_shuts_the_old_sessions(
                 hand_over(ctx, roles)
                 with pytest.raises(psycopg.OperationalError):
                     client.execute("select 1")
-            ctx.router.switch(ctx, roles)
+            ctx.router.switch(ctx, roles, lambda: None)
             server = ctx.server(roles.subscriber)
             for url in urls:
                 who = who_answers(url, application="a test", timeout=2)
@@ -540,7 +540,7 @@ def test_the_programs_are_told_which_way_it_goes_and_no_password(between: Betwee
     with context(between.source, between.destination, "command", command=failing) as ctx:
         ctx.router.close(ctx, BACK)
         with pytest.raises(ToolFailed, match="exit code 3") as raised:
-            ctx.router.switch(ctx, BACK)
+            ctx.router.switch(ctx, BACK, lambda: None)
     assert "the destination stays fenced" in raised.value.hint
 
 

@@ -42,8 +42,11 @@ class Router(Protocol):
     def close(self, ctx: WriteContext, roles: Roles) -> None:
         """Keep the application away from the publisher, which is fenced for good by now."""
 
-    def switch(self, ctx: WriteContext, roles: Roles) -> None:
-        """Lead the application to the subscriber, which takes writes by now; let go; prove it."""
+    def switch(self, ctx: WriteContext, roles: Roles, then: Callable[[], object]) -> None:
+        """Lead the application to the subscriber, which takes writes by now; let go; prove it.
+
+        Calls ``then`` when clients can go on, before the proof.
+        """
 
     def release(self) -> None:
         """Close what the router has kept open."""

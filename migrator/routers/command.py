@@ -24,6 +24,8 @@ from migrator.errors import ToolFailed
 from migrator.pg.redact import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from migrator.context import ReadContext, Roles, Side, WriteContext
 
 
@@ -56,9 +58,10 @@ class CommandRouter:
         """Run ``disable_source``, if there is one."""
         _run(ctx, roles, "disable_source", ctx.config.router.command.disable_source)
 
-    def switch(self, ctx: WriteContext, roles: Roles) -> None:
+    def switch(self, ctx: WriteContext, roles: Roles, then: Callable[[], object]) -> None:
         """Run ``re_route``."""
         _run(ctx, roles, "re_route", ctx.config.router.command.re_route)
+        then()
 
     def release(self) -> None:
         """Have nothing open."""

@@ -14,6 +14,8 @@ from migrator.errors import GateClosed, ToolFailed, Unreachable
 from migrator.routers.proof import prove
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from migrator.config_router import HaproxyRouterSection
     from migrator.context import ReadContext, Roles, Side, WriteContext
 
@@ -64,7 +66,7 @@ class HaproxyRouter:
     def close(self, ctx: WriteContext, roles: Roles) -> None:
         """Leave it to the fence."""
 
-    def switch(self, ctx: WriteContext, roles: Roles) -> None:
+    def switch(self, ctx: WriteContext, roles: Roles, then: Callable[[], object]) -> None:
         """Exchange the two servers' states, shut the old sessions down, and prove it."""
         options = ctx.config.router.haproxy
         publisher, subscriber = _server(options, roles.publisher), _server(options, roles.subscriber)
@@ -87,6 +89,7 @@ class HaproxyRouter:
                     f"haproxy at {address} did not keep the states that its servers were given",
                     hint="look at show servers state, then run the same command again",
                 )
+        then()
         ctx.note(
             f"haproxy leads to {options.backend}/{subscriber}; "
             "have its configuration say the same before its next restart"

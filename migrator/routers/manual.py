@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from migrator.errors import Declined
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from migrator.context import ReadContext, Roles, WriteContext
 
 
@@ -31,7 +33,7 @@ class ManualRouter:
     def close(self, ctx: WriteContext, roles: Roles) -> None:
         """Leave it to the fence."""
 
-    def switch(self, ctx: WriteContext, roles: Roles) -> None:
+    def switch(self, ctx: WriteContext, roles: Roles, then: Callable[[], object]) -> None:
         """Tell where to point the application, and ask whether it is done."""
         where = ctx.server(roles.subscriber).where
         ctx.note(f"point the application to {where}: the {roles.subscriber} takes writes now")
@@ -40,6 +42,7 @@ class ManualRouter:
                 f"the application is not pointed to {where} yet; the {roles.publisher} stays fenced",
                 hint="point it there, then run the same command again",
             )
+        then()
 
     def release(self) -> None:
         """Have nothing open."""

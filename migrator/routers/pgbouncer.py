@@ -34,7 +34,7 @@ from migrator.routers.proof import prove
 from migrator.routers.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from migrator.config_router import PgbouncerRouterSection
     from migrator.context import ReadContext, Roles, Side, WriteContext
@@ -111,7 +111,7 @@ class PgbouncerRouter:
     def close(self, ctx: WriteContext, roles: Roles) -> None:
         """Leave it to PAUSE and the fence."""
 
-    def switch(self, ctx: WriteContext, roles: Roles) -> None:
+    def switch(self, ctx: WriteContext, roles: Roles, then: Callable[[], object]) -> None:
         """Rewrite the line, RELOAD, wait until it is in force, RESUME, and prove it."""
         options = ctx.config.router.pgbouncer
         wanted = _wanted(ctx, roles.subscriber)
@@ -129,6 +129,7 @@ class PgbouncerRouter:
                 await_target(console, options, wanted)
             # At once: a client that comes between RELOAD and RESUME starts a login that is cut short.
             self._let_go(ctx)
+            then()
             self._quicken(ctx)
             prove(ctx, roles.subscriber, _clients(ctx, roles.subscriber), options.timeout)
             self._watchdog.dismiss()

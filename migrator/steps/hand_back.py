@@ -32,7 +32,8 @@ class HandBack(Step):
 
     def verify(self, ctx: ReadContext) -> Evidence:
         """Look for the record, and for where the pause went."""
-        return {**super().verify(ctx), **pause(ctx.mirrored())}
+        with procedure.past_no_return():
+            return {**super().verify(ctx), **pause(ctx.mirrored())}
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Hand back, within the budget."""

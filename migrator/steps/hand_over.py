@@ -39,7 +39,8 @@ class HandOver(Step):
 
     def verify(self, ctx: ReadContext) -> Evidence:
         """Look for the record, and for where the pause went."""
-        return {**super().verify(ctx), **pause(ctx)}
+        with procedure.past_no_return():
+            return {**super().verify(ctx), **pause(ctx)}
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Hand over, within the budget."""

@@ -177,9 +177,16 @@ def _prepare_one(ctx: WriteContext, session: WriteSession, table: Table, hint: s
 
 def raise_(session: WriteSession, names: Names) -> None:
     """Have the fence's triggers refuse writes, from the end of the caller's transaction on."""
+    session.run(raising(names))
+
+
+def raising(names: Names) -> sql.Composed:
+    """Return the statements that raise the fence, as one message."""
     refused = sql.Literal(f"{names.schema}.refused")
-    for statement in (FUNCTION_UP, COUNT_ANEW):
-        session.run(sql.SQL(statement).format(schema=sql.Identifier(names.schema), refused=refused))
+    return sql.SQL("; ").join(
+        sql.SQL(statement).format(schema=sql.Identifier(names.schema), refused=refused)
+        for statement in (FUNCTION_UP, COUNT_ANEW)
+    )
 
 
 def lower(session: WriteSession, names: Names) -> None:
@@ -209,8 +216,12 @@ def refused(session: ReadSession, names: Names) -> int:
 
 def set_read_only(session: WriteSession, database: str, *, on: bool) -> None:
     """Set or reset the database's read-only default, within the caller's transaction."""
-    statement = READ_ONLY if on else READ_WRITE
-    session.run(sql.SQL(statement).format(database=sql.Identifier(database)))
+    session.run(read_only(database, on=on))
+
+
+def read_only(database: str, *, on: bool) -> sql.Composed:
+    """Return the statement that sets or resets the database's read-only default."""
+    return sql.SQL(READ_ONLY if on else READ_WRITE).format(database=sql.Identifier(database))
 
 
 def drop(ctx: WriteContext, session: WriteSession) -> None:

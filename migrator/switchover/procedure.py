@@ -33,6 +33,7 @@ from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
 from migrator.switchover import drain, gates, opposite, proof, sequences, streams, unstreamed
+from migrator.switchover.lock_order import in_order
 from migrator.switchover.locking import LockLost, lock_and_fence
 from migrator.switchover.opening import NO_SETTINGS, Settings, open_at_once
 from migrator.switchover.records import CUTOVER, OPENED, PAUSE, next_number
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from migrator.context import ReadContext, WriteContext
+    from migrator.pg.session import ReadSession
+
+# Seconds after which a fence that has learnt how to lock comes again.
+LEARNT = 0.1
 
 
 class Rehearsed(Exception):
@@ -52,22 +57,30 @@ class Rehearsed(Exception):
 def switch_over(ctx: WriteContext, settings: Settings = NO_SETTINGS) -> Stopwatch:
     """Hand over, open the other side with its ``settings``, and lead the application there, in one go.
 
-    Returns the parts of the pause. What comes after the commit is repeated by the steps that follow when
-    it is cut short.
+    Returns the parts of the pause, which ends when the router lets go. What comes after the commit is
+    repeated by the steps that follow when it is cut short.
     """
     number = next_number(ctx)
     watch = hand_over(ctx)
-    try:
+    with past_no_return(ctx.write_destination):
         open_at_once(ctx, number, settings)
         watch.lap("open")
-        lead(ctx, number)
+        lead(ctx, number, then=partial(watch.lap, "switch route"))
+    return watch
+
+
+@contextmanager
+def past_no_return(*sessions: ReadSession) -> Iterator[None]:
+    """Have a connection that is lost in the block raise LostPastNoReturn: there is only forward now.
+
+    What is said of a connection that broke within a pipeline is not always that, so ``sessions`` are asked.
+    """
+    try:
+        yield
     except MigratorError as error:
-        # What is said of a connection that broke within a pipeline is not always that.
-        if isinstance(error, ConnectionLost) or not ctx.write_destination.is_open:
+        if isinstance(error, ConnectionLost) or not all(session.is_open for session in sessions):
             raise LostPastNoReturn(error.message, hint=error.hint, **error.fields) from error
         raise
-    watch.lap("switch route")
-    return watch
 
 
 def hand_over(ctx: WriteContext, *, rehearse: bool = False) -> Stopwatch:
@@ -94,7 +107,7 @@ def hand_over(ctx: WriteContext, *, rehearse: bool = False) -> Stopwatch:
                     parts=watch.parts,
                 ) from lost
             ctx.note(f"the fence gave way (try {attempt} of {attempts}) to: {lost.why}")
-            ctx.sleep(min(0.5 * attempt, 5))
+            ctx.sleep(LEARNT if lost.learnt else min(0.5 * attempt, 5))
         else:
             return watch
     raise AssertionError("unreachable: the loop returns or raises")
@@ -121,11 +134,12 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
                 proof.prepare(ctx)
             mark = gates.schema_mark(ctx.source)
             _ask(ctx)
+            to_lock = [*in_order(ctx, tables), *unstreamed.to_lock(ctx)]
             watch.begin()
+            ctx.router.pause(ctx, ctx.roles, budget)
+            watch.lap("route")
             with session.transaction():
-                ctx.router.pause(ctx, ctx.roles, budget)
-                watch.lap("route")
-                marked = lock_and_fence(ctx, session, [*tables, *unstreamed.to_lock(ctx)])
+                marked = lock_and_fence(ctx, session, to_lock)
                 # Whoever was in the way may have been changing a table. Asked through the fence's own
                 # session: any other would queue up behind who waits for the fence.
                 if marked != mark:

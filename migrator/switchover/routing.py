@@ -8,6 +8,8 @@ from migrator.pg.registry import Registry, WritableRegistry
 from migrator.switchover.records import handed_over
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from migrator.context import ReadContext, WriteContext
 
 ROUTED = "routed"
@@ -20,14 +22,15 @@ def routed(ctx: ReadContext) -> dict[str, Any] | None:
     return record if given and record and record["number"] == given["number"] else None
 
 
-def lead(ctx: WriteContext, number: int | None = None) -> None:
+def lead(ctx: WriteContext, number: int | None = None, then: Callable[[], object] = lambda: None) -> None:
     """Keep the application away from the source, lead it to the destination, and record it there.
 
-    ``number`` is the switchover's, where it is known.
+    ``number`` is the switchover's, where it is known; ``then`` is called when clients can go on, before
+    that is proven.
     """
     if number is None:
         number = (handed_over(ctx) or {})["number"]
     ctx.router.close(ctx, ctx.roles)
-    ctx.router.switch(ctx, ctx.roles)
+    ctx.router.switch(ctx, ctx.roles, then)
     registry = WritableRegistry(ctx.write_destination, ctx.names)
     registry.record(ROUTED, {"number": number, "router": ctx.config.cutover.router})
