@@ -81,11 +81,13 @@ class TablesSection(Section, frozen=True):
 class CopySection(Section, frozen=True):
     """How the initial copy runs: ``jobs`` tables or pieces, and ``index_jobs`` builds, at a time.
 
+    ``index_memory`` is what the builds use together, as much as the destination's shared buffers when 0;
     ``max_retained_wal`` and ``max_bytes_per_second``, of all jobs together, are unlimited when 0.
     """
 
     jobs: Count = 4
     index_jobs: Count = 4
+    index_memory: Size = Size(0)
     split_above: Size = Size(1024**3)
     lock_timeout: Duration = Duration(2)
     lock_attempts: Count = 30

@@ -56,6 +56,10 @@ large_objects = "refuse"
 jobs = 4
 # How many indexes are built at a time on the destination, each by a connection of its own.
 index_jobs = 4
+# How much memory the builds use together, the fewer there are the more each (maintenance_work_mem). "0B":
+# as much as the destination's shared_buffers. Never more than half of what is available where it runs on
+# this machine, and never less for one than its own maintenance_work_mem.
+index_memory = "0B"
 # A table larger than this is copied in even pieces of about this size, several at a time.
 split_above = "1GB"
 # How long a table's lock may be waited for before it is given up and tried again.

@@ -14,7 +14,7 @@ from migrator.connections import reading
 from migrator.errors import ChecksBlocked, GateClosed, StepFailed, WrongServer
 from migrator.events import ignore
 from migrator.step import load_step
-from migrator.switchover import fence, gates, procedure, sequences
+from migrator.switchover import drain, gates, procedure, sequences
 from tests.fixtures import small
 from tests.fixtures.road import STUBBORN, before
 from tests.fixtures.servers import connect
@@ -109,7 +109,7 @@ def test_a_schema_change_that_queues_up_behind_the_fence_does_not_hold_it_up(
             thread.start()
             small.wait_until(lambda: moved.on_source(TABLE_LOCK_WAITS), "the schema change to wait")
 
-        before(monkeypatch, fence, "raise_", queue_up)
+        before(monkeypatch, drain, "beat", queue_up)
         moved.advance("cutover")
         thread.join()
     moved.complete()

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from migrator.copy.memory import LEND, Memory, is_here
 from migrator.copy.relay import relay_failure
 from migrator.copy.scheduler import Pool, Scheduler, Task
 from migrator.errors import ConnectionLost, Unreachable
@@ -23,24 +24,6 @@ if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
     from migrator.pg.dump import Entry
 
-# What the builds may use together is a quarter of the shared buffers, by rule of thumb a sixteenth of the
-# memory; never less for one than the server would give it anyway.
-MEMORY = """
-select pg_catalog.set_config(
-           'maintenance_work_mem',
-           greatest(
-               m.setting::bigint,
-               least(b.setting::bigint * 8 / 4 / %s, 2097151)
-           )::text,
-           false
-       )
-from pg_catalog.pg_settings m
-cross join pg_catalog.pg_settings b
-where m.name = 'maintenance_work_mem'
-  and b.name = 'shared_buffers'
-"""
-# By a socket of the file system, or from an address of the server's own.
-HERE = "select pg_catalog.inet_client_addr() is not distinct from pg_catalog.inet_server_addr()"
 POOL = "build"
 PARALLEL = "select pg_catalog.set_config('max_parallel_maintenance_workers', %s, false)"
 
@@ -52,8 +35,10 @@ BACK_OFF = (0.2, 1.0, 5.0)
 class Builder:
     """A session on the destination and the thread that waits for it."""
 
-    def __init__(self, ctx: WriteContext, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, ctx: WriteContext, thread: ThreadPoolExecutor, memory: Memory) -> None:
         self._again = False
+        self._memory = memory
+        self._lent = 0
         self._ctx = ctx
         self._thread = thread
         self.session = self._open()
@@ -80,35 +65,42 @@ class Builder:
         """End the session."""
         self.session.close()
 
-    async def do(self, work: Callable[[], Any]) -> None:
+    async def do(self, work: Callable[[], Any], *, memory: int = 0, sharers: int = 0) -> None:
         """Do blocking ``work``; when we are cancelled, the server stops it and we see it end.
 
-        After a lost connection it is done once more, when the lost session has ended on the server; so it is
-        to ask for ``session`` when it begins.
+        It gets as much ``memory``, in bytes, as is left when so many ``sharers`` begin now; unless told, as
+        many as there are builders. After a lost connection it is done once more, when the lost session has
+        ended on the server; so it is to ask for ``session`` when it begins.
         """
-        for pause in (*BACK_OFF, None):
-            try:
-                if not self.session.is_open:
-                    await self._wait_for(self._open_again)
-                await self._wait_for(work)
-            except (ConnectionLost, Unreachable) as error:
-                if pause is None:
-                    raise
-                self._ctx.note(f"{error.message}; what it did is begun again")
-                self.session.close()
-                self._again = True
-                await asyncio.sleep(pause)
-            else:
-                return
+        with self._memory.lent(memory, sharers or self._ctx.config.copy.index_jobs) as lent:
+            for pause in (*BACK_OFF, None):
+                try:
+                    if not self.session.is_open:
+                        await self._wait_for(self._open_again)
+                    await self._wait_for(partial(self._with_memory, lent, work))
+                except (ConnectionLost, Unreachable) as error:
+                    if pause is None:
+                        raise
+                    self._ctx.note(f"{error.message}; what it did is begun again")
+                    self.session.close()
+                    self._again = True
+                    await asyncio.sleep(pause)
+                else:
+                    return
+
+    def _with_memory(self, lent: int, work: Callable[[], Any]) -> None:
+        if lent != self._lent:
+            self.session.execute(LEND, [f"{lent // 1024}kB"])
+            self._lent = lent
+        work()
 
     def _open(self) -> WriteSession:
-        session = WriteSession.open(
+        self._lent = 0
+        return WriteSession.open(
             self._ctx.destination_server.conninfo,
             side="destination",
             application=self._ctx.names.application,
         )
-        session.execute(MEMORY, [self._ctx.config.copy.index_jobs])
-        return session
 
     def _open_again(self) -> None:
         session = self._open()
@@ -127,15 +119,15 @@ class Builder:
 
 
 @asynccontextmanager
-async def builder(ctx: WriteContext) -> AsyncIterator[Builder]:
-    """Open a builder, one of ``[copy] index_jobs`` that share the memory for builds."""
-    with ThreadPoolExecutor(1) as thread, closing(Builder(ctx, thread)) as worker:
+async def builder(ctx: WriteContext, memory: Memory) -> AsyncIterator[Builder]:
+    """Open a builder, one of those that share the memory for builds."""
+    with ThreadPoolExecutor(1) as thread, closing(Builder(ctx, thread, memory)) as worker:
         yield worker
 
 
-def builders(ctx: WriteContext) -> Pool:
-    """Return the pool of builders."""
-    return Pool(ctx.config.copy.index_jobs, partial(builder, ctx))
+def builders(ctx: WriteContext, size: int = 0) -> Pool:
+    """Return the pool of builders, of ``[copy] index_jobs`` unless another size is given."""
+    return Pool(size or ctx.config.copy.index_jobs, partial(builder, ctx, Memory.of(ctx)))
 
 
 def build_all(ctx: WriteContext, tasks: list[Task], scheduler: Scheduler | None = None) -> None:
@@ -151,7 +143,7 @@ def build_all(ctx: WriteContext, tasks: list[Task], scheduler: Scheduler | None 
 
 def known_cores(ctx: ReadContext) -> int | None:
     """Return how many cores the destination has, which can be known only where it runs on this machine."""
-    return len(os.sched_getaffinity(0)) if ctx.destination.value(HERE) else None
+    return len(os.sched_getaffinity(0)) if is_here(ctx) else None
 
 
 def lend_workers(session: WriteSession, spare: int) -> None:

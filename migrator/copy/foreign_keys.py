@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from migrator.copy.builder import POOL, Builder, builder
-from migrator.copy.scheduler import Name, Pool, Ready, Task
+from migrator.copy.builder import POOL, Builder, builders
+from migrator.copy.scheduler import Name, Ready, Task
 from migrator.errors import StatementFailed
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
 from migrator.pg.versions import Feature
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from migrator.context import ReadContext, WriteContext
+    from migrator.copy.scheduler import Pool
     from migrator.pg.catalog import Table
     from migrator.pg.dump import Entry, SchemaDump
     from migrator.pg.session import ReadSession, WriteSession
@@ -101,7 +102,7 @@ def between(ctx: ReadContext, tables: dict[Name, Table], entries: list[Entry]) -
 
 def adders(ctx: WriteContext) -> Pool:
     """Return the pool, of one, that adds keys."""
-    return Pool(1, partial(builder, ctx))
+    return builders(ctx, 1)
 
 
 def tasks(
@@ -129,7 +130,7 @@ def tasks(
 
     async def validate(key: ForeignKey, worker: Builder) -> None:
         try:
-            await worker.do(lambda: _validate(ctx, key, worker.session))
+            await worker.do(lambda: _validate(ctx, key, worker.session), memory=key.bytes)
         except StatementFailed as error:
             if not leave_violated or error.sqlstate != VIOLATED:
                 raise

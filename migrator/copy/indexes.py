@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.copy import post_data
 from migrator.copy.builder import POOL, Builder, build_all, builders, known_cores, lend_workers
+from migrator.copy.memory import SORTED
 from migrator.copy.scheduler import Name, Ready, Scheduler, Task
 from migrator.pg.dump import Entry, Part, SchemaDump
 from migrator.pg.versions import Feature
@@ -98,13 +99,14 @@ def tasks(
             lend_workers(worker.session, scheduler.spare(POOL, cores))
         worker.restore(STEP, dump.preamble, these)
 
-    async def run(these: list[Entry], worker: Builder) -> None:
-        await worker.do(partial(restore, these, worker))
+    async def run(these: list[Entry], memory: int, worker: Builder) -> None:
+        await worker.do(partial(restore, these, worker), memory=memory, sharers=scheduler.beginning(POOL))
         done(len(these), these[-1])
 
     def task(these: list[Entry], needs: list[Task]) -> Task:
-        size = sum(owners[e.object_oid].bytes for e in these if e.object_oid in owners)
-        return Task(these[0].title, POOL, size * WEIGHT, partial(run, these), needs)
+        sizes = [owners[e.object_oid].bytes for e in these if e.object_oid in owners]
+        memory = SORTED * max(sizes, default=0)
+        return Task(these[0].title, POOL, sum(sizes) * WEIGHT, partial(run, these, memory), needs)
 
     made: list[Task] = []
     attached = [e for e in entries if e.kind == ATTACH]

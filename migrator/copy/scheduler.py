@@ -92,6 +92,10 @@ class Scheduler:
         size = self._pools[pool].size
         return max((size if at_most is None else min(size, at_most)) - busy, 0)
 
+    def beginning(self, pool: str) -> int:
+        """Return how many tasks of a pool begin now: the one that asks, and those that find a worker."""
+        return 1 + min(len(self._ready[pool]), self._pools[pool].size - self._running[pool])
+
     async def _serve(self, name: str, pool: Pool) -> None:
         task = await self._next(name)
         if task is None:
