@@ -47,7 +47,7 @@ def test_a_small_index_leaves_the_rest_to_others() -> None:
         assert (little, large) == (64 * MB, 960 * MB)
 
 
-# An index whose entries note what its build was given, and ANALYZE; sequences are not rolled back, nor read-only.
+# An index whose entries note the most that their build was given, or ANALYZE.
 NOTING = """
 create sequence noted;
 create function note(int) returns bigint immutable language sql as $$

@@ -24,6 +24,24 @@ select pg_catalog.set_config('statement_timeout', {wait}, true) as locks,
 """
 UNBOUND = "select pg_catalog.set_config('statement_timeout', '0', true)"
 
+# What a vacuum holds; it conflicts with itself and with no writer's lock.
+VACUUMED = """
+select distinct l.relation::bigint as relation
+from pg_catalog.pg_locks l
+where l.granted
+  and l.locktype = 'relation'
+  and l.mode = 'ShareUpdateExclusiveLock'
+  and l.relation = any (%s)
+  and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+"""
+VACUUM_LOCK = "lock table only {table} in share update exclusive mode"
+# Past its ``deadlock_timeout`` a session that waits for an autovacuum cancels it (proc.c, ProcSleep).
+LONG_ENOUGH = """
+select pg_catalog.set_config('lock_timeout', (setting::int * 3 / 2)::text, true)
+from pg_catalog.pg_settings
+where name = 'deadlock_timeout'
+"""
+
 
 class LockLost(Exception):
     """The fence's locks were not to be had; ``why`` names who is in the way.
@@ -65,6 +83,26 @@ def lock_and_fence(ctx: WriteContext, session: WriteSession, tables: list[Table]
                 raise
             failure = error
     raise LockLost(_suspects(ctx, tables), learnt=lock_order.learn(ctx, queue)) from failure
+
+
+def end_autovacuums(ctx: WriteContext, tables: list[Table]) -> None:
+    """Have autovacuums of the tables give way, before anybody is held back.
+
+    The fence would do that too, but only past the ``deadlock_timeout``, which it must not wait for unless
+    it may shorten it. What does not give way, the fence will name.
+    """
+    session = ctx.write_source
+    busy = {row.relation for row in session.rows(VACUUMED, [[t.oid for t in tables]])}
+    for table in tables:
+        if table.oid not in busy:
+            continue
+        try:
+            with session.transaction():
+                session.execute(LONG_ENOUGH)
+                session.run(sql.SQL(VACUUM_LOCK).format(table=table.identifier))
+        except StatementFailed as error:
+            if error.sqlstate not in GIVE_WAY:
+                raise
 
 
 def _suspects(ctx: WriteContext, tables: list[Table]) -> str:

@@ -34,7 +34,7 @@ from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
 from migrator.switchover import drain, gates, opposite, proof, sequences, streams, unstreamed
 from migrator.switchover.lock_order import in_order
-from migrator.switchover.locking import LockLost, lock_and_fence
+from migrator.switchover.locking import LockLost, end_autovacuums, lock_and_fence
 from migrator.switchover.opening import NO_SETTINGS, Settings, open_at_once
 from migrator.switchover.records import CUTOVER, OPENED, PAUSE, next_number
 from migrator.switchover.routing import lead
@@ -134,6 +134,7 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
                 proof.prepare(ctx)
             mark = gates.schema_mark(ctx.source)
             _ask(ctx)
+            end_autovacuums(ctx, tables)
             to_lock = [*in_order(ctx, tables), *unstreamed.to_lock(ctx)]
             watch.begin()
             ctx.router.pause(ctx, ctx.roles, budget)
