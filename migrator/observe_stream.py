@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from migrator.context import FORWARD
 from migrator.copy.protection import Burden, burdens, worst
 from migrator.pg import publication
 from migrator.report import PartReport, StreamReport
 from migrator.switchover import streams
+from migrator.switchover.records import handed_over
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext
@@ -35,7 +37,12 @@ def growth(samples: list[SampleRecord], retained: int, at: datetime) -> float | 
 
 
 def stream_report(ctx: ReadContext, samples: list[SampleRecord]) -> StreamReport | None:
-    """Describe the forward stream and what the source bears for it, or None where there is neither."""
+    """Describe the stream and what its publisher bears for it, or None where there is neither.
+
+    It is the one to the side that does not take the writes; ``samples`` are the source's.
+    """
+    if handed_over(ctx) is not None:
+        ctx, samples = ctx.mirrored(), []
     subscriptions = streams.find_subscriptions(ctx)
     each = burdens(ctx)
     source = worst(each)
@@ -59,6 +66,7 @@ def stream_report(ctx: ReadContext, samples: list[SampleRecord]) -> StreamReport
         snapshot_transactions=source.snapshot_transactions,
         catalog_transactions=source.catalog_transactions,
         parts=tuple(parts) if len(parts) > 1 else (),
+        direction="forward" if ctx.roles == FORWARD else "back",
     )
 
 

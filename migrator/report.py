@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -92,8 +92,9 @@ class PartReport(Report):
 
 @dataclass(frozen=True)
 class StreamReport(Report):
-    """The forward stream, and what the source bears for it; of several streams the worst, and each.
+    """The stream, and what its publisher bears for it; of several streams the worst, and each.
 
+    ``direction`` is forward, or back once the destination takes the writes.
     ``retained_growth`` is in bytes per second; ``safe_wal_size`` is what may still be written before the
     slot is lost. Our oldest snapshot holds vacuum back by its seconds and transactions, the slot by
     ``catalog_transactions``, in catalogs only.
@@ -111,6 +112,7 @@ class StreamReport(Report):
     snapshot_transactions: int = 0
     catalog_transactions: int | None = None
     parts: tuple[PartReport, ...] = ()
+    direction: Literal["forward", "back"] = "forward"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ FOUND = "select 1 from products where title = '{}'"
 
 def test_what_is_written_on_the_destination_comes_back_with_the_writes(road: Roads) -> None:
     moved = road("cutover")
-    assert moved.app.status().way_back == "available"
+    status = moved.app.status()
+    assert status.way_back == "available"
+    assert status.stream is not None
+    assert (status.stream.direction, status.stream.state) == ("back", "streaming")
     moved.on_destination(ADD.format("written there"))
     moved.rollback("replicating")
     assert moved.app.state() == "replicating"

@@ -172,8 +172,9 @@ def _with_stream(rows: list[list[str]], stream: StreamReport | None) -> list[str
     """Return rows as lines, with the stream's below them, and with what it holds back on the source."""
     if stream is None:
         return columns(rows)
-    parts = [[f"stream {n}", *_part(part)] for n, part in enumerate(stream.parts, 1)]
-    rows = [*rows, ["streams" if parts else "stream", *_stream(stream)], *parts]
+    back = " back" if stream.direction == "back" else ""
+    parts = [[f"stream{back} {n}", *_part(part)] for n, part in enumerate(stream.parts, 1)]
+    rows = [*rows, [f"streams{back}" if parts else f"stream{back}", *_stream(stream)], *parts]
     width = max(len(row[0]) for row in rows)
     held = _held_back(stream)
     return columns(rows) + ([f"  {'vacuum':<{width}}  {held}"] if held else [])
