@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
+from bench import lab
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -151,7 +153,10 @@ class Reconnecting:
     def __enter__(self) -> Self:
         self._place = tempfile.TemporaryDirectory(prefix="bench-clients-")
         self._process = subprocess.Popen(
-            [sys.executable, __file__, self._place.name], stdin=subprocess.PIPE, text=True
+            [sys.executable, "-m", "bench.clients", self._place.name],
+            cwd=lab.ROOT,
+            stdin=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stdin is not None
         self._process.stdin.write(f"{self._told}\n")
