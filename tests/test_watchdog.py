@@ -14,7 +14,7 @@ import pytest
 
 from migrator.demo.proof import find_missing
 from migrator.demo.transactions import create_ledger
-from migrator.routers.watchdog import Watchdog
+from migrator.watchdog import Watchdog
 from tests.fixtures import small
 from tests.fixtures.project import clean_environment
 from tests.test_routers import pooled
@@ -37,7 +37,7 @@ RESUME = 'RESUME "shop"'
 # Holds a pgbouncer like migrator does, and ends as told.
 HOLDS = """
 import os, signal, sys
-from migrator.routers.watchdog import Watchdog
+from migrator.watchdog import Watchdog
 dog = Watchdog()
 assert dog.start([sys.argv[1]], 'RESUME "shop"', "test")
 print("watched", flush=True)

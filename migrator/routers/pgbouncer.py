@@ -31,7 +31,7 @@ from migrator.routers.pgbouncer_console import (
 )
 from migrator.routers.pgbouncer_ini import Target, retarget, target_of
 from migrator.routers.proof import prove
-from migrator.routers.watchdog import Watchdog
+from migrator.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
