@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrator.config_convert import Duration, Size, convert, show
+from migrator.config_fence import FenceSection, unusable_fence
 from migrator.config_router import RouterSection, unusable_router, unusable_url
 from migrator.config_values import (
     MAX_STREAMS,
@@ -111,7 +112,7 @@ class CutoverSection(Section, frozen=True):
     max_transaction_age: Duration = Duration(60)
     terminate_blockers_after: Duration = Duration(24 * 86400)
     reverse: Literal["required", "auto", "off"] = "required"
-    fence: Literal["lock"] = "lock"
+    fence: Literal["lock", "read_only", "command"] = "lock"
     prove: bool = True
     router: Literal["manual", "command", "pgbouncer", "haproxy"] = "manual"
 
@@ -140,6 +141,7 @@ class Config(Section, frozen=True):
     copy: CopySection = CopySection()
     sequences: SequencesSection = SequencesSection()
     cutover: CutoverSection = CutoverSection()
+    fence: FenceSection = FenceSection()
     router: RouterSection = RouterSection()
     cleanup: CleanupSection = CleanupSection()
     state: StateSection = StateSection()
@@ -222,4 +224,5 @@ def _unusable(config: Config) -> Iterator[str]:
         )
     if config.copy.split_above < SMALLEST_PIECE:
         yield f'copy.split_above is {int(config.copy.split_above)} bytes; accepted is a size from "1MB"'
+    yield from unusable_fence(config.cutover.fence, config.fence)
     yield from unusable_router(config.cutover.router, config.router)

@@ -66,7 +66,7 @@ def convert(found: Any, wanted: Any, name: str, problems: list[str]) -> Any:
 def _convert_section(
     found: dict[str, Any], wanted: type[msgspec.Struct], name: str, problems: list[str]
 ) -> Any:
-    fields = {field.name: field for field in msgspec.structs.fields(wanted)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(wanted)}
     prefix = f"{name}." if name else ""
     for key in (key for key in found if key not in fields):
         near = get_close_matches(key, fields, n=1)
@@ -80,9 +80,9 @@ def _convert_section(
     values: dict[str, Any] = {}
     for key, field in fields.items():
         if key in found:
-            values[key] = convert(found[key], field.type, prefix + key, problems)
+            values[field.name] = convert(found[key], field.type, prefix + key, problems)
         elif field.required:
-            values[key] = _missing(field.type, prefix + key, problems)
+            values[field.name] = _missing(field.type, prefix + key, problems)
     return wanted(**values)
 
 

@@ -93,7 +93,9 @@ terminate_blockers_after = "24d"
 # The stream that leads back: "required" refuses a cutover without it, "auto" goes on without it where it
 # cannot be had, "off" does without.
 reverse = "required"
-# How the source is kept from taking writes: "lock" (one transaction and a trigger per table).
+# How the source is kept from taking writes: "lock" (one transaction, a trigger on each table; who writes
+# waits for its end). Before it, "read_only" makes the database read-only and ends its sessions, "command"
+# runs a program of yours.
 fence = "lock"
 # Whether all rows of both sides, as they were when the writes changed hands, are compared right after it,
 # while the application goes on. It reads every table on both sides, and vacuum waits for it there.
@@ -101,6 +103,15 @@ prove = true
 # How clients come to the destination: "manual" (you are asked to do it), "command", "pgbouncer" or
 # "haproxy"; see the table of that name.
 router = "manual"
+
+[fence.command]
+# Used with cutover.fence = "command": programs and their arguments, run without a shell.
+# Keeps writers out of the side that gives its writes away. Its time is part of max_pause.
+raise = []
+# Lets them in again, when the cutover is given up or rehearsed, and when that side takes writes again.
+release = []
+# How long each may run.
+timeout = "1min"
 
 [router.command]
 # Used with cutover.router = "command": programs and their arguments, run without a shell.

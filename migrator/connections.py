@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from migrator import routers
+from migrator import fences, routers
 from migrator.context import ReadContext, WriteContext
 from migrator.diff.snapshots import Snapshots
 from migrator.errors import LeaseHeld, MigrationExists, WrongServer
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from migrator.config import Config
     from migrator.events import Emit
+    from migrator.fences import Fence
     from migrator.routers import Router
 
 # A lock wait of an observer is never worth holding anybody up for.
@@ -100,6 +101,7 @@ def reading(config: Config, record: MigrationRecord | None, emit: Emit) -> Itera
             config=config,
             emit=emit,
             router=_router(config, stack),
+            fence=_fence(config, stack),
         )
 
 
@@ -125,7 +127,8 @@ def writing(
     """Give a writing context, alone: under an advisory lock on both servers and the store's lease.
 
     The servers are compared with their pins before anything is locked. Sessions that a killed run
-    left behind are ended. Raises WrongServer, LeaseHeld, Unreachable.
+    left behind are ended, and writers that it kept out are let in before anything else. Raises
+    WrongServer, LeaseHeld, Unreachable, ToolFailed.
     """
     names = Names(record.name, record.key)
     urls = {"source": config.source.url, "destination": config.destination.url}
@@ -153,6 +156,7 @@ def writing(
             config=config,
             emit=emit,
             router=_router(config, stack),
+            fence=_fence(config, stack),
         )
         # After the cutover is committed only forward is safe, and a failover may have happened since.
         require_pinned(record, seen, timeline=timeline and handed_over(seen) is None)
@@ -170,6 +174,8 @@ def writing(
         stack.callback(journal.lease.release, holder.token)
         for reader, writer in ((source, ctx.write_source), (destination, ctx.write_destination)):
             end_orphans(writer, names, [reader.pid, writer.pid])
+        for way in (ctx, ctx.mirrored()):
+            ctx.fence.let_in(way)
         yield ctx
 
 
@@ -195,6 +201,12 @@ def _router(config: Config, stack: ExitStack) -> Router:
     router = routers.load(config.cutover.router)
     stack.callback(router.release)
     return router
+
+
+def _fence(config: Config, stack: ExitStack) -> Fence:
+    fence = fences.load(config.cutover.fence)
+    stack.callback(fence.release)
+    return fence
 
 
 def _snapshots(stack: ExitStack) -> Snapshots:

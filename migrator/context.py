@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from migrator.config import Config
     from migrator.diff.snapshots import Snapshots
+    from migrator.fences import Fence
     from migrator.pg.names import Names
     from migrator.pg.server import Server
     from migrator.pg.session import ReadSession, WriteSession
@@ -56,6 +57,7 @@ class ReadContext:
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     router: Router = field(kw_only=True)
+    fence: Fence = field(kw_only=True)
     roles: Roles = FORWARD
 
     def mirrored(self) -> Self:

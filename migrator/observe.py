@@ -30,7 +30,7 @@ from migrator.report import (
     TransitionReport,
 )
 from migrator.store.lease import process_is_gone
-from migrator.switchover import fence, proof, streams
+from migrator.switchover import fence, prelude, proof, streams
 from migrator.switchover.records import handed_over, rehearsal
 from migrator.switchover.way_back import way_back
 from migrator.workflow import STATES, TRANSITIONS, Lifecycle, State
@@ -97,6 +97,12 @@ def warnings(ctx: ReadContext, record: MigrationRecord) -> list[str]:
         found.append("the cutover is committed and not finished: migrator advance completes it")
     elif not committed and fence.is_up(ctx.source, ctx.names):
         found.append("the source's fence is up and no cutover is recorded")
+    for session in (ctx.source, ctx.destination):
+        if prelude.left(session, ctx.names):
+            found.append(
+                f"writers are kept out of the {session.side}: a hand-over is going on, or was killed and the "
+                "next command lets them in"
+            )
     if not committed and publication.published_streams(ctx.source, ctx.names):
         new = unpublished_tables(ctx.source, ctx.names, ctx.config.tables)
         if new:

@@ -83,7 +83,7 @@ def test_the_template_holds_every_key_of_every_section() -> None:
         at = written
         for part in name.split("."):
             at = at[part]
-        assert list(at) == [field.name for field in msgspec.structs.fields(section)], name
+        assert list(at) == [field.encode_name for field in msgspec.structs.fields(section)], name
 
 
 def test_every_key_of_the_template_has_its_explanation() -> None:
@@ -135,7 +135,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 )
 def test_any_unknown_key_is_refused_by_its_full_name(section: str, key: str) -> None:
     struct = sections().get(section, Config)
-    known = [field.name for field in msgspec.structs.fields(struct)]
+    known = [field.encode_name for field in msgspec.structs.fields(struct)]
     if key in known:
         return
     path = section.split(".") if section else []

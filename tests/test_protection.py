@@ -33,7 +33,7 @@ def context(limit: int) -> ReadContext:
         copy=CopySection(max_retained_wal=Size(limit)),
     )
     nothing = cast("Any", None)
-    return ReadContext(nothing, nothing, nothing, nothing, nothing, config, router=nothing)
+    return ReadContext(nothing, nothing, nothing, nothing, nothing, config, router=nothing, fence=nothing)
 
 
 class Clock:

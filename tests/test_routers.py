@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator import routers
+from migrator import fences, routers
 from migrator.config import Config, Duration, MigrationSection, ServerSection
 from migrator.config_router import (
     CommandRouterSection,
@@ -75,6 +75,7 @@ def context(source: str, destination: str, kind: str, **options: Any) -> Iterato
             names=Names.of("shop", *(server.database for server in servers.values())),
             config=config,
             router=router,
+            fence=fences.load("lock"),
             write_source=opened(WriteSession, "source"),
             write_destination=opened(WriteSession, "destination"),
             snapshots=Snapshots(),

@@ -12,7 +12,7 @@ import msgspec
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from migrator.pg.session import ReadSession
 
@@ -137,6 +137,13 @@ def known_to(session: ReadSession, wanted: Properties) -> tuple[Properties, list
     usable = tuple(s for s in wanted.settings if "." in s.name or s.name in known)
     left_out = sorted({s.name for s in wanted.settings} - {s.name for s in usable})
     return msgspec.structs.replace(wanted, settings=usable), left_out
+
+
+def with_read_only(properties: Properties, roles: Mapping[str, str | None]) -> Properties:
+    """Return them with other read-only defaults of these roles; None is none."""
+    kept = [s for s in properties.settings if not (s.name == READ_ONLY and s.role in roles)]
+    kept += [Setting(role, READ_ONLY, value) for role, value in roles.items() if value is not None]
+    return msgspec.structs.replace(properties, settings=tuple(kept))
 
 
 def without_late(wanted: Properties) -> Properties:

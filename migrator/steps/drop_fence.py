@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from migrator.pg.registry import Registry
 from migrator.step import Absent, Conflict, Done, Found, Partial, Step
-from migrator.switchover import fence
+from migrator.switchover import fence, prelude
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
@@ -16,7 +16,8 @@ class DropFence(Step):
     """Drop the fence triggers on both sides, and leave the source read-only if so configured.
 
     Changes: drops our triggers. ``[cleanup] source_read_only`` (the default) keeps the read-only
-    default of the source's database, so that nobody writes to it by mistake; ``false`` resets it.
+    default of the source's database, so that nobody writes to it by mistake; ``false`` resets it. So it is
+    with roles that the cutover made read-only; what they had is told.
     Recognised by: no trigger of our name on either side, the default as configured.
     Locks and cost: ``access exclusive`` for an instant per table, given up and tried again when
     somebody is in the way.
@@ -41,10 +42,14 @@ class DropFence(Step):
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Set the default first, so that the source is never without any fence that it shall keep."""
-        fence.set_read_only(
-            ctx.write_source,
-            ctx.source_server.database,
-            on=ctx.config.cleanup.source_read_only,
-        )
+        session, database = ctx.write_source, ctx.source_server.database
+        keep = ctx.config.cleanup.source_read_only
+        by_hand = prelude.restoring_by_hand(session, ctx.names, database) if keep else []
+        if by_hand:
+            ctx.note(f"roles stay read-only there, until you say otherwise: {'; '.join(by_hand)}")
+        with session.transaction():
+            fence.set_read_only(session, database, on=keep)
+            if not keep:
+                session.run(prelude.restoring(ctx.names))
         fence.drop(ctx, ctx.write_destination)
         fence.drop(ctx, ctx.write_source)

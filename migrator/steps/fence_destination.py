@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from migrator.pg.catalog import all_tables
 from migrator.pg.registry import Registry
 from migrator.step import Absent, Conflict, Done, Found, Partial, Step
-from migrator.switchover import fence
+from migrator.switchover import fence, prelude
 
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
@@ -24,7 +24,7 @@ class FenceDestination(Step):
     Locks and cost: nothing on the source; ``share row exclusive`` for an instant per table, given up
     and tried again when the stream's worker is in the way.
     If it fails: tables fenced so far stay fenced; the next run fences the rest.
-    Undo: drops the triggers and resets the default.
+    Undo: drops the triggers and resets the default, that of roles too where a hand-over back has set it.
     """
 
     def probe(self, ctx: ReadContext) -> Found:
@@ -58,4 +58,6 @@ class FenceDestination(Step):
             return
         session = ctx.write_destination
         fence.drop(ctx, session)
-        fence.set_read_only(session, ctx.destination_server.database, on=False)
+        with session.transaction():
+            fence.set_read_only(session, ctx.destination_server.database, on=False)
+            session.run(prelude.restoring(ctx.names))

@@ -20,14 +20,18 @@ class HandOver(Step):
     can), the destination has applied everything, what the stream does not carry is copied again
     (``copy_unstreamed``), the destination's sequences are set, the stream is stopped, and the slot of the
     stream that leads back is there. The commit is the point of no return. Right after it the destination
-    is opened and the application led there; the steps that follow complete what was cut short.
+    is opened and the application led there; the steps that follow complete what was cut short. Where
+    ``[cutover] fence`` is not ``lock``, writers are kept out before it: with ``read_only`` the database and
+    every role are read-only by default and the triggers refuse, which is committed, and all sessions are
+    ended; with ``command`` a program of yours runs.
     Recognised by: the record of the cutover in the source's journal.
     Locks and cost: ``share row exclusive`` on every user table of the source, from the first lock to
     the commit: writers wait and see no error, readers go on. ``[cutover] max_pause`` bounds it. Where
     large objects are copied, ``pg_largeobject`` is locked too, and their readers wait as well; who still
     waits for one at the end is disconnected.
     If it fails: the transaction is rolled back by the server, whatever became of us, and the source
-    serves on; run the same command again.
+    serves on; run the same command again. What kept writers out before it is undone at once; where we are
+    killed, ``read_only`` by a watchdog, ``command`` by the next run.
     Undo: not from here; before the commit there is nothing to undo, and after it the way back is
     ``migrator rollback-to replicating``.
     """

@@ -191,7 +191,12 @@ def raising(names: Names) -> sql.Composed:
 
 def lower(session: WriteSession, names: Names) -> None:
     """Have the fence's triggers let everything through, from the end of the caller's transaction on."""
-    session.run(sql.SQL(FUNCTION_DOWN).format(schema=sql.Identifier(names.schema)))
+    session.run(lowering(names))
+
+
+def lowering(names: Names) -> sql.Composed:
+    """Return the statement that lowers the fence."""
+    return sql.SQL(FUNCTION_DOWN).format(schema=sql.Identifier(names.schema))
 
 
 @contextmanager

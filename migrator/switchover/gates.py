@@ -146,8 +146,10 @@ def columns_are_equal(ctx: ReadContext) -> Iterator[str]:
 def no_transaction_is_old(ctx: ReadContext) -> Iterator[str]:
     """No transaction that writes to a table of the source is older than ``[cutover] max_transaction_age``.
 
-    The fence would wait for it, and every other writer behind the fence.
+    The fence would wait for it, and every other writer behind the fence; the one that ends sessions does not.
     """
+    if ctx.config.cutover.fence == "read_only":
+        return
     limit = ctx.config.cutover.max_transaction_age
     found = name_holders(ctx.source, ctx.names, [t.oid for t in all_tables(ctx.source)], older_than=limit)
     if found:

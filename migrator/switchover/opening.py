@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migrator.pg.database import Properties, changes, database_properties, known_to, without_late
+from migrator.pg.database import (
+    Properties,
+    changes,
+    database_properties,
+    known_to,
+    with_read_only,
+    without_late,
+)
 from migrator.pg.registry import WritableRegistry
-from migrator.switchover import drain, fence, streams
+from migrator.switchover import drain, fence, prelude, streams
 from migrator.switchover.records import CUTOVER, OPENED, handed_over
 
 if TYPE_CHECKING:
@@ -32,14 +39,19 @@ def all_settings(ctx: ReadContext) -> Settings:
 
     Timeouts and preloaded libraries are held back until it opens: they would act on the stream's worker.
     """
-    return _settings(ctx, database_properties(ctx.source))
+    # Those of roles that are held read-only there now, as they were.
+    before = prelude.before(ctx.source, ctx.names)
+    return _settings(ctx, with_read_only(database_properties(ctx.source), before))
 
 
 def hold_back(ctx: WriteContext) -> None:
     """Take those settings away from the destination again, which receives the stream from now on."""
     session = ctx.write_destination
+    # Roles that are held read-only here stay so.
+    held = dict.fromkeys(prelude.before(ctx.destination, ctx.names), "on")
+    wanted = with_read_only(without_late(database_properties(ctx.source)), held)
     with session.transaction():
-        for statement in _settings(ctx, without_late(database_properties(ctx.source))).statements:
+        for statement in _settings(ctx, wanted).statements:
             session.run(statement)
 
 
@@ -73,14 +85,19 @@ def open_destination(ctx: WriteContext, settings: Settings = NO_SETTINGS) -> Non
 def open_at_once(ctx: WriteContext, number: int, settings: Settings) -> None:
     """Open everything in one transaction; the destination has been seen to be still and complete.
 
-    By the very session that does this, so that no crash can have come between.
+    By the very session that does this, so that no crash can have come between. Whom a program has kept out
+    since the destination gave its own writes away is let in right after it. Raises ToolFailed.
     """
     session = ctx.write_destination
     registry = WritableRegistry(session, ctx.names)
     with session.together(), session.transaction():
         fence.lower(session, ctx.names)
         fence.set_read_only(session, ctx.destination_server.database, on=False)
+        session.run(prelude.restoring(ctx.names))
         for statement in settings.statements:
             session.run(statement)
         registry.forget(CUTOVER)
         registry.record(OPENED, {"number": number, "settings_left_out": settings.left_out})
+        kept_out = session.execute(prelude.is_recorded(ctx.names))
+    if kept_out.fetchone():
+        ctx.fence.let_in(ctx.mirrored())

@@ -7,7 +7,8 @@ context.
 The fence is one transaction, left open while the stream drains. Until it commits, any failure,
 timeout or death of ours makes the server roll it back: queued writers go on and have seen only a
 pause. When it commits, the fence and its journal row become durable together, in the server itself,
-so that what happened is never decided from our memory.
+so that what happened is never decided from our memory. What ``[cutover] fence`` does before that is committed
+by itself and undone where the fence is not committed (``migrator/fences``).
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def hand_over(ctx: WriteContext, *, rehearse: bool = False) -> Stopwatch:
 
     The router holds the application back meanwhile, if it can, and lets it go again when the fence is
     given up. Tries ``[cutover] attempts`` times when a lock is not to be had, giving way between. With
-    ``rehearse`` the fence is rolled back after the drain, and nothing is paused before it.
+    ``rehearse`` the fence is rolled back after the drain.
     Raises TimedOut naming who is in the way, or where the time went; the side is then writable again.
     """
     streams.revive(ctx)
@@ -126,6 +127,7 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
             _backing_out(ctx, number, session.pid),
             session.bounded(min(ctx.config.cutover.lock_timeout, budget)),
         ):
+            ctx.fence.prepare(ctx)
             ctx.router.prepare(ctx, ctx.roles)
             presynced = sequences.presync(ctx)
             subscriptions = [s for s in streams.find_subscriptions(ctx) if s.ours]
@@ -137,7 +139,9 @@ def _attempt(ctx: WriteContext, watch: Stopwatch, *, rehearse: bool) -> None:
             end_autovacuums(ctx, tables)
             to_lock = [*in_order(ctx, tables), *unstreamed.to_lock(ctx)]
             watch.begin()
-            ctx.router.pause(ctx, ctx.roles, budget)
+            if ctx.fence.keep_out(ctx, number, budget):
+                watch.lap("keep out")
+            ctx.router.pause(ctx, ctx.roles, max(budget - watch.elapsed, 0.1))
             watch.lap("route")
             with session.transaction():
                 marked = lock_and_fence(ctx, session, to_lock)
@@ -210,6 +214,8 @@ def _backing_out(ctx: WriteContext, number: int, fence_pid: int) -> Iterator[Non
         if committed and isinstance(error, ConnectionLost):
             return
         undone: list[Callable[[WriteContext], None]] = []
+        if committed is False:
+            undone.append(ctx.fence.let_in)
         if not committed:
             undone.append(partial(ctx.router.resume, roles=ctx.roles))
         if committed is False and not isinstance(error, Rehearsed):

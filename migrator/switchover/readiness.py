@@ -26,6 +26,10 @@ def closed(ctx: ReadContext) -> list[str]:
     """Return why the switchover would not be safe or possible now; an empty list when it would."""
     why = gates.closed(ctx)
     try:
+        ctx.fence.probe(ctx)
+    except MigratorError as error:
+        why.append(f"fence {ctx.config.cutover.fence}: {error.message}; {error.hint}")
+    try:
         ctx.router.probe(ctx, ctx.roles)
     except MigratorError as error:
         why.append(f"router {ctx.config.cutover.router}: {error.message}; {error.hint}")
