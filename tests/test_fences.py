@@ -228,6 +228,7 @@ def test_a_run_that_dies_after_it_kept_writers_out_lets_them_in_unless_it_is_com
         assert is_open(moved, moved.source)
         return
     moved.advance("cutover")
+    assert [default_of(moved.destination, role) for role in ROLES] == ["off"] * 3
     moved.rollback("seq_synced")
     assert moved.on_source(SETTINGS) == was
 

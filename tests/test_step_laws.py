@@ -61,6 +61,8 @@ LEFT_BY_UNDO = {
     "fence_destination": "function | {registry}.refuse_write()",
     "prepare_fence": "function | {registry}.refuse_write()",
 }
+# What only tells, and is not written where its moment was cut short.
+TELLS = {"hand_over": "- destination: journal | pause |"}
 # What one step has begun and another completes.
 COMPLETED_BY = {
     "copy_tables": ("build_indexes", "add_foreign_keys", "analyze_tables"),
@@ -238,8 +240,13 @@ def test_a_step_interrupted_anywhere_converges(
                 with stage.working() as ctx:
                     for each in (name, *COMPLETED_BY.get(name, ())):
                         stage.run(ctx, each)
-                    assert not changes(undisturbed, stage.holds()), f"after point {number}, kill: {kill}"
+                    left = [c for c in changes(undisturbed, stage.holds()) if not told(name, c)]
+                    assert not left, f"after point {number}, kill: {kill}"
                     stage.undo(ctx, name)
+
+
+def told(name: str, change: str) -> bool:
+    return name in TELLS and change.startswith(TELLS[name])
 
 
 def refused_writes(session: ReadSession) -> bool:

@@ -15,6 +15,7 @@ def command(options: Options, dry_run: bool) -> None:
     """Rehearse the cutover: fence, drain, measure, roll back.
 
     Writers are held back for as long as they will be at the cutover, and go on; the state stays as it is.
+    What [cutover] fence does before the locks is done, too: "read_only" ends the sessions.
     """
     with working(options, mutating=not dry_run) as session:
         if dry_run:
