@@ -82,14 +82,15 @@ class TablesSection(Section, frozen=True):
 class CopySection(Section, frozen=True):
     """How the initial copy runs: ``jobs`` tables or pieces, and ``index_jobs`` builds, at a time.
 
-    ``index_memory`` is what the builds use together, as much as the destination's shared buffers when 0;
-    ``max_retained_wal`` and ``max_bytes_per_second``, of all jobs together, are unlimited when 0.
+    When 0, ``split_above`` is what suits the machine, ``index_memory``, which the builds use together, is
+    as much as the destination's shared buffers, and ``max_retained_wal`` and ``max_bytes_per_second``, of
+    all jobs together, are unlimited.
     """
 
     jobs: Count = 4
     index_jobs: Count = 4
     index_memory: Size = Size(0)
-    split_above: Size = Size(1024**3)
+    split_above: Size = Size(0)
     lock_timeout: Duration = Duration(2)
     lock_attempts: Count = 30
     max_retained_wal: Size = Size(0)
@@ -222,7 +223,10 @@ def _unusable(config: Config) -> Iterator[str]:
             f"destination.url is {show(config.destination.url)}, the same as source.url; "
             "accepted is the url of another database"
         )
-    if config.copy.split_above < SMALLEST_PIECE:
-        yield f'copy.split_above is {int(config.copy.split_above)} bytes; accepted is a size from "1MB"'
+    if 0 < config.copy.split_above < SMALLEST_PIECE:
+        yield (
+            f"copy.split_above is {int(config.copy.split_above)} bytes; "
+            'accepted is a size from "1MB", or "0B" for what suits the machine'
+        )
     yield from unusable_fence(config.cutover.fence, config.fence)
     yield from unusable_router(config.cutover.router, config.router)

@@ -60,8 +60,9 @@ index_jobs = 4
 # as much as the destination's shared_buffers. Never more than half of what is available where it runs on
 # this machine, and never less for one than its own maintenance_work_mem.
 index_memory = "0B"
-# A table larger than this is copied in even pieces of about this size, several at a time.
-split_above = "1GB"
+# A table larger than this is copied in even pieces of about this size, several at a time. "0B": 1 GB, and
+# none is cut where the destination runs on this machine and it has fewer than three cores.
+split_above = "0B"
 # How long a table's lock may be waited for before it is given up and tried again.
 lock_timeout = "2s"
 # How often it is tried.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrator.config import CopySection, Size
 from migrator.copy import pieces
 from migrator.copy.scheduler import Pool, Scheduler, Task, weights
 from migrator.pg.catalog import Table
@@ -144,6 +147,18 @@ def test_every_value_is_in_exactly_one_piece(bounds: list[int], values: list[int
             text = "True" if condition is None else condition.as_string().replace("::int", "")
             hits += bool(eval(text.replace('"n"', str(value)).replace("'", "")))
         assert hits == 1
+
+
+@pytest.mark.parametrize(
+    ("configured", "cores", "above"),
+    [(0, None, 1024**3), (0, 3, 1024**3), (0, 2, sys.maxsize), (5000, 2, 5000), (5000, None, 5000)],
+)
+def test_tables_are_not_cut_where_two_copies_would_share_a_core(
+    configured: int, cores: int | None, above: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrator.copy.pieces.known_cores", lambda _ctx: cores)
+    ctx: Any = SimpleNamespace(config=SimpleNamespace(copy=CopySection(split_above=Size(configured))))
+    assert pieces.size_of_pieces(ctx) == above
 
 
 def test_a_table_is_named_by_its_piece_only_when_it_is_cut() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from migrator.copy.memory import LEND, Memory, is_here
+from migrator.copy.memory import LEND, Memory
 from migrator.copy.relay import relay_failure
 from migrator.copy.scheduler import Pool, Scheduler, Task
 from migrator.errors import ConnectionLost, Unreachable
@@ -21,7 +20,7 @@ from migrator.pg.session import WriteSession
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from migrator.context import ReadContext, WriteContext
+    from migrator.context import WriteContext
     from migrator.pg.dump import Entry
 
 POOL = "build"
@@ -139,11 +138,6 @@ def build_all(ctx: WriteContext, tasks: list[Task], scheduler: Scheduler | None 
         asyncio.run((scheduler or Scheduler({POOL: builders(ctx)})).run(tasks))
     except BaseExceptionGroup as error:
         raise relay_failure(error) from error
-
-
-def known_cores(ctx: ReadContext) -> int | None:
-    """Return how many cores the destination has, which can be known only where it runs on this machine."""
-    return len(os.sched_getaffinity(0)) if is_here(ctx) else None
 
 
 def lend_workers(session: WriteSession, spare: int) -> None:

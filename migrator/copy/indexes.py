@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from migrator.copy import post_data
-from migrator.copy.builder import POOL, Builder, build_all, builders, known_cores, lend_workers
+from migrator.copy.builder import POOL, Builder, build_all, builders, lend_workers
+from migrator.copy.machine import known_cores
 from migrator.copy.memory import SORTED
 from migrator.copy.scheduler import Name, Ready, Scheduler, Task
 from migrator.pg.dump import Entry, Part, SchemaDump

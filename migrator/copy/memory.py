@@ -7,8 +7,9 @@ files.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from migrator.copy.machine import known_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,6 @@ FACTS = """
 select pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')) as own,
        pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')) as shared
 """
-# By a socket of the file system, or from an address of the server's own.
-HERE = "select pg_catalog.inet_client_addr() is not distinct from pg_catalog.inet_server_addr()"
 LEND = "select pg_catalog.set_config('maintenance_work_mem', %s, false)"
 # What the setting takes on every platform.
 MOST = 2097151 * 1024
@@ -44,9 +43,8 @@ class Memory:
         """
         facts = ctx.destination.rows(FACTS)[0]
         budget = int(ctx.config.copy.index_memory) or facts.shared
-        if is_here(ctx):
-            budget = min(budget, _available() // 2)
-        return cls(facts.own, budget)
+        available = known_memory(ctx)
+        return cls(facts.own, budget if available is None else min(budget, available // 2))
 
     @contextmanager
     def lent(self, wanted: int, sharers: int) -> Iterator[int]:
@@ -58,14 +56,3 @@ class Memory:
             yield amount
         finally:
             self._left += amount
-
-
-def is_here(ctx: ReadContext) -> bool:
-    """Return whether the destination runs on this machine."""
-    return bool(ctx.destination.value(HERE))
-
-
-def _available() -> int:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    said = dict(line.split(":", 1) for line in lines)
-    return int(said["MemAvailable"].split()[0]) * 1024

@@ -7,16 +7,19 @@ piece are open, so that together they are the table whatever the estimates say.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from migrator.copy.machine import known_cores
 from migrator.pg.versions import Feature, has
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from migrator.context import ReadContext
     from migrator.pg.catalog import Table
     from migrator.pg.session import ReadSession
 
@@ -45,6 +48,10 @@ where c.oid = any (%s)
 """
 FROM = "{column} >= {bound}::{type}"
 UNTIL = "{column} < {bound}::{type}"
+# Where nothing is configured. A table in pieces is not frozen as it arrives, so that whatever reads it next
+# costs more: it pays where two copies can run at a time, each of which keeps one core and a half busy.
+LARGE = 1024**3
+CORES_FOR_TWO = 3
 # More would only cost: each is a transaction of its own.
 MOST = 1000
 
@@ -63,6 +70,13 @@ class Piece:
     def label(self) -> str:
         """Return the piece's name for people."""
         return f"{self.table.label} ({self.number + 1} of {self.of})" if self.of > 1 else self.table.label
+
+
+def size_of_pieces(ctx: ReadContext) -> int:
+    """Return the bytes above which a table is cut: ``[copy] split_above``, or what suits the machine."""
+    cores = known_cores(ctx)
+    suitable = LARGE if cores is None or cores >= CORES_FOR_TWO else sys.maxsize
+    return ctx.config.copy.split_above or suitable
 
 
 def cut(source: ReadSession, tables: list[Table], above: int) -> list[Piece]:

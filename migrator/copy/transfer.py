@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from migrator.copy import builder, foreign_keys, indexes, post_data
 from migrator.copy.formats import shapes
-from migrator.copy.pieces import cut
+from migrator.copy.pieces import cut, size_of_pieces
 from migrator.copy.protection import guard, sample_source
 from migrator.copy.relay import Relay, Sent, relay_failure
 from migrator.copy.scheduler import Pool, Ready, Scheduler, Task
@@ -44,7 +44,7 @@ def transfer(ctx: WriteContext, tables: list[Table], snapshot: Snapshot, *, atta
     recorded as made by the steps that complete it. Raises what a server said first; everything else is
     stopped by then.
     """
-    pieces = cut(ctx.source, tables, ctx.config.copy.split_above)
+    pieces = cut(ctx.source, tables, size_of_pieces(ctx))
     forms = shapes(ctx.source, tables)
     try:
         asyncio.run(_transfer(ctx, pieces, forms, snapshot, attach))
