@@ -1,8 +1,8 @@
-"""The building of indexes as tasks: each table's as soon as its rows are in, its keys before the rest.
+"""The building of indexes as tasks: each table's as soon as its rows are in.
 
-A key locks its table while it is built (``alter table … add primary key``); other indexes of a table are
-built at the same time. Those of small tables are put together, because a transaction costs more than
-they do. The indexes of partitioned tables are attached when all of them are there.
+Those of a large table are built at the same time, its keys among them (``keys.py``), but for what locks the
+table while it is built: that comes before. Those of small tables are put together, because a transaction
+costs more than they do. The indexes of partitioned tables are attached when all of them are there.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.copy import post_data
 from migrator.copy.builder import POOL, Builder, build_all, builders, lend_workers
+from migrator.copy.keys import by_index
 from migrator.copy.machine import known_cores
 from migrator.copy.memory import SORTED
 from migrator.copy.scheduler import Name, Ready, Scheduler, Task
 from migrator.pg.dump import Entry, Part, SchemaDump
+from migrator.pg.registry import Registry
+from migrator.pg.restore import restored_keys
 from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
@@ -92,36 +95,53 @@ def tasks(
     ``done`` is told of each finished task.
     """
     owners = {row.oid: row for row in ctx.source.rows(OWNERS)}
+    keys = by_index(ctx, entries)
+    have = restored_keys(Registry(ctx.destination, ctx.names))
+    # Keys that come as an index first; of a run that was cut short that may be all that is there.
+    adopted = {name for name, key in keys.items() if key.index.key in have}
     parallel = ctx.destination_server.has(Feature.PARALLEL_INDEX_BUILD)
     cores = known_cores(ctx)
 
     def restore(these: list[Entry], worker: Builder) -> None:
         if parallel:
             lend_workers(worker.session, scheduler.spare(POOL, cores))
-        worker.restore(STEP, dump.preamble, these)
+        worker.restore(STEP, dump.preamble, these, rewrite)
 
-    async def run(these: list[Entry], memory: int, worker: Builder) -> None:
+    def rewrite(entry: Entry) -> str:
+        return keys[entry.key].adoption if entry.key in adopted else entry.sql
+
+    async def run(these: list[Entry], count: int, memory: int, worker: Builder) -> None:
         await worker.do(partial(restore, these, worker), memory=memory, sharers=scheduler.beginning(POOL))
-        done(len(these), these[-1])
+        done(count, these[-1])
 
-    def task(these: list[Entry], needs: list[Task]) -> Task:
-        sizes = [owners[e.object_oid].bytes for e in these if e.object_oid in owners]
-        memory = SORTED * max(sizes, default=0)
-        return Task(these[0].title, POOL, sum(sizes) * WEIGHT, partial(run, these, memory), needs)
+    def task(these: list[Entry], needs: list[Task], *, count: int | None = None) -> Task:
+        size = [owners[e.object_oid].bytes for e in these if e.object_oid in owners and e.key not in adopted]
+        work = partial(run, these, len(these) if count is None else count, SORTED * max(size, default=0))
+        return Task(these[0].title, POOL, sum(size) * WEIGHT, work, needs)
+
+    def tasks_of_large(group: Builds, needs: list[Task]) -> list[Task]:
+        is_alone = len(group.keys) + len(group.others) == 1
+        locking = [k for k in group.keys if k.key not in keys or (is_alone and k.key not in adopted)]
+        beside = [k for k in group.keys if k not in locking]
+        builds: list[Task] = []
+        for key in locking:
+            builds.append(task([key], needs))
+            needs = [builds[-1]]
+        indexes = [keys[k.key].index for k in beside if k.key not in adopted]
+        builds += [task([index], needs, count=0) for index in indexes]
+        builds += [task([other], needs) for other in group.others]
+        adopted.update(k.key for k in beside)
+        return [*builds, task(beside, builds or needs)] if beside else builds
 
     made: list[Task] = []
     attached = [e for e in entries if e.kind == ATTACH]
     trees: list[Name] = []
     for group in _groups([e for e in entries if e.kind != ATTACH], owners):
         needs = ready.when(group.tables)
-        builds: list[Task] = []
         if group.bytes < SMALL:
-            builds.append(task([*group.keys, *group.others], needs))
+            builds = [task([*group.keys, *group.others], needs)]
         else:
-            for key in group.keys:
-                builds.append(task([key], needs))
-                needs = [builds[-1]]
-            builds += [task([other], needs) for other in group.others]
+            builds = tasks_of_large(group, needs)
         for build_ in builds:
             ready.after(group.tables, build_)
         if group.in_tree:

@@ -158,9 +158,16 @@ def _quoted(part: str) -> str:
 
 # Indexes of tables; those of materialized views come with the views.
 INDEXES = f"""
-select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(x.relname) as name
+select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(x.relname)
+       || case k.contype
+              when 'p' then ' (primary key)'
+              when 'u' then ' (unique constraint)'
+              when 'x' then ' (exclusion constraint)'
+              else ''
+          end as name
 from pg_catalog.pg_index i
 join pg_catalog.pg_class x on x.oid = i.indexrelid
+left join pg_catalog.pg_constraint k on k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')
 join pg_catalog.pg_class c on c.oid = i.indrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p')
@@ -277,5 +284,5 @@ def unidentified(tables: list[Table]) -> list[Table]:
 
 
 def index_names(session: ReadSession) -> set[str]:
-    """Return the valid indexes of all user tables, as schema and name."""
+    """Return the valid indexes of all user tables, as schema and name and what key each stands for."""
     return {row.name for row in session.rows(INDEXES)}

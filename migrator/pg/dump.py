@@ -108,11 +108,14 @@ class Entry:
     sql: str
 
     @property
+    def definition(self) -> str:
+        """Return the SQL without the settings for the entry that happens to follow."""
+        return re.sub(r"(\s*^SET default_\w+ = [^\n]*;)+\s*\Z", "", self.sql, flags=re.MULTILINE)
+
+    @property
     def key(self) -> str:
         """Return a key that is the same in every dump of the same definition."""
-        # Settings for the entry that happens to follow are no part of this one.
-        definition = re.sub(r"(\s*^SET default_\w+ = [^\n]*;)+\s*\Z", "", self.sql, flags=re.MULTILINE)
-        return hashlib.sha256(f"{self.kind}\x00{definition}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.kind}\x00{self.definition}".encode()).hexdigest()
 
 
 class Part(Enum):

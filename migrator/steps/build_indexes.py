@@ -20,9 +20,11 @@ class BuildIndexes(Step):
     """Build the indexes, with the primary keys and unique constraints that the stream needs first.
 
     Changes: primary keys, unique and exclusion constraints and all indexes of tables on the
-    destination, as ``pg_dump --section=post-data`` writes them, ``[copy] index_jobs`` at a time. Those
-    of published tables are built during the copy already; here is what is left.
-    Recognised by: every valid index of a table on the source has its namesake on the destination.
+    destination, as ``pg_dump --section=post-data`` writes them, ``[copy] index_jobs`` at a time. Keys of
+    large tables are built as unique indexes, beside the table's other ones, and made keys when all are
+    there. Those of published tables are built during the copy already; here is what is left.
+    Recognised by: every valid index of a table on the source has its namesake on the destination, which is
+    a key where that one is.
     Locks and cost: nothing on the source; CPU, memory and disk on the destination.
     If it fails: each index is committed with its record, small ones together; the next run builds the
     rest.
