@@ -95,7 +95,8 @@ def tasks(
     ``done`` is told of each finished task.
     """
     owners = {row.oid: row for row in ctx.source.rows(OWNERS)}
-    keys = by_index(ctx, entries)
+    # A table that was large when its copy began may have become somewhat smaller since.
+    keys = by_index(ctx, entries, SMALL // 4)
     have = restored_keys(Registry(ctx.destination, ctx.names))
     # Keys that come as an index first; of a run that was cut short that may be all that is there.
     adopted = {name for name, key in keys.items() if key.index.key in have}

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 KEYS = """
 select k.oid,
        pg_catalog.format(
-           E'ALTER TABLE ONLY %I.%I\n    ADD CONSTRAINT %I %s;',
+           E'ALTER TABLE ONLY %%I.%%I\n    ADD CONSTRAINT %%I %%s;',
            n.nspname, c.relname, k.conname, pg_catalog.pg_get_constraintdef(k.oid)
        ) as definition,
        pg_catalog.pg_get_indexdef(k.conindid) as index,
        pg_catalog.format(
-           'alter table only %I.%I add constraint %I %s using index %I%s%s',
+           'alter table only %%I.%%I add constraint %%I %%s using index %%I%%s%%s',
            n.nspname, c.relname, k.conname,
            case k.contype when 'p' then 'primary key' else 'unique' end,
            x.relname,
@@ -37,6 +37,7 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_class x on x.oid = k.conindid
 where k.contype in ('p', 'u')
   and c.relkind = 'r'
+  and pg_catalog.pg_indexes_size(c.oid) >= %s
 """
 
 
@@ -48,9 +49,12 @@ class Key:
     adoption: str
 
 
-def by_index(ctx: ReadContext, entries: list[Entry]) -> dict[str, Key]:
-    """Return those of ``entries`` that can come as an index first, by their keys in the dump."""
-    rows = {row.oid: row for row in ctx.source.rows(KEYS)}
+def by_index(ctx: ReadContext, entries: list[Entry], above: int) -> dict[str, Key]:
+    """Return those of ``entries`` that can come as an index first, by their keys in the dump.
+
+    Only of tables whose indexes have ``above`` bytes together.
+    """
+    rows = {row.oid: row for row in ctx.source.rows(KEYS, [above])}
     found: dict[str, Key] = {}
     for entry in entries:
         row = rows.get(entry.object_oid)

@@ -8,6 +8,7 @@ with what the same server printed before.
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TYPE_CHECKING, NamedTuple
 
 from migrator.pg.catalog import USER_SCHEMA
@@ -258,5 +259,7 @@ def fingerprint(session: ReadSession) -> Fingerprint:
     found = {}
     for kind in KINDS:
         question = QUESTION.format(**kind._asdict())
-        found.update({row.object: Object(row.names, row.definition) for row in session.rows(question)})
+        # Many tables are alike, and the other side has the same names: each text is kept once.
+        for row in session.rows(question):
+            found[intern(row.object)] = Object(intern(row.names), intern(row.definition))
     return found

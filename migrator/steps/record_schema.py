@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrator.events import StepNote
 from migrator.pg.registry import WritableRegistry
 from migrator.step import Absent, Done, Evidence, Found, Partial, Step
 from migrator.switchover import drift
@@ -42,8 +43,6 @@ class RecordSchema(Step):
         """Record the destination's for the first time, or both anew and what is not the same."""
         if isinstance(found, Absent):
             drift.record(ctx.write_destination, ctx.names)
-            if apart := drift.find(ctx).apart:
-                ctx.note(f"not the same on both sides: {', '.join(apart[: drift.SHOWN])}")
             return
         drift.record(ctx.write_source, ctx.names)
         drift.record(ctx.write_destination, ctx.names)
@@ -57,7 +56,11 @@ class RecordSchema(Step):
         known = drift.recorded(ctx.destination, ctx.names)
         if known is None:
             return super().verify(ctx)
-        return {"objects": len(known["objects"]), "apart": drift.find(ctx).apart}
+        count = len(known.pop("objects"))
+        apart = drift.find(ctx).apart
+        if apart:
+            ctx.emit(StepNote(ctx.step, f"not the same on both sides: {', '.join(apart[: drift.SHOWN])}"))
+        return {"objects": count, "apart": apart}
 
     def undo(self, ctx: WriteContext) -> None:
         """Forget the destination's."""

@@ -35,6 +35,15 @@ class Drift:
     apart: list[str]
 
 
+@dataclass(frozen=True)
+class Side:
+    """A side's schema as it is now, what of it is not as it was recorded, and what was accepted there."""
+
+    objects: Fingerprint
+    changed: set[str]
+    accepted: set[str]
+
+
 def record(session: WriteSession, names: Names, accepted: list[str] | None = None) -> int:
     """Write a side's schema into its journal, instead of what is there; return how many objects it has.
 
@@ -53,11 +62,11 @@ def recorded(session: ReadSession, names: Names) -> dict[str, Any] | None:
 
 def find(ctx: ReadContext) -> Drift:
     """Return what has drifted; nothing where nothing was recorded."""
-    mine, theirs = (recorded(session, ctx.names) for session in (ctx.source, ctx.destination))
+    mine = _look(ctx.source, ctx.names)
+    theirs = _look(ctx.destination, ctx.names) if mine else None
     if mine is None or theirs is None:
         return Drift(set(), [])
-    here, there = fingerprint(ctx.source), fingerprint(ctx.destination)
-    changed_here, changed_there = _changed(mine["objects"], here), _changed(theirs["objects"], there)
+    here, there = mine.objects, theirs.objects
     told = []
     for name in sorted(here.keys() | there.keys()):
         one, other = here.get(name), there.get(name)
@@ -65,13 +74,12 @@ def find(ctx: ReadContext) -> Drift:
             continue
         if one is None or other is None:
             told.append(f"{name} (not on the {(ctx.source if one is None else ctx.destination).side})")
-        elif (name in changed_here) != (name in changed_there):
-            side = ctx.source.side if name in changed_here else ctx.destination.side
+        elif (name in mine.changed) != (name in theirs.changed):
+            side = ctx.source.side if name in mine.changed else ctx.destination.side
             told.append(f"{name} (changed on the {side})")
         elif one.names != other.names:
             told.append(f"{name} (not the same ones)")
-    accepted = {*theirs["accepted"]}
-    return Drift(changed_here | changed_there, [line for line in told if line not in accepted])
+    return Drift(mine.changed | theirs.changed, [line for line in told if line not in theirs.accepted])
 
 
 def no_schema_has_drifted(ctx: ReadContext) -> Iterator[str]:
@@ -89,9 +97,16 @@ def no_schema_has_drifted(ctx: ReadContext) -> Iterator[str]:
         )
 
 
-def _changed(before: dict[str, str], now: Fingerprint) -> set[str]:
-    return {
+def _look(session: ReadSession, names: Names) -> Side | None:
+    known = recorded(session, names)
+    if known is None:
+        return None
+    # The record, of ten thousand tables some tens of megabytes, is not kept.
+    before: dict[str, str] = known["objects"]
+    now = fingerprint(session)
+    changed = {
         name
         for name in before.keys() | now.keys()
         if before.get(name) != (now[name].definition if name in now else None)
     }
+    return Side(now, changed, set(known["accepted"]))
