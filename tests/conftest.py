@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--switchovers", action="store_true", help="kill and strike a switchover at every point, both ways"
     )
-    group.addoption("--kills", type=int, default=15, help="how often tests/test_kill.py kills a run")
+    group.addoption("--kills", type=int, default=10, help="how often tests/test_kill.py kills a run")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -89,6 +89,7 @@ def open_app(options: Options, emit: Emit, confirm: Callable[[str], bool]) -> Ap
     gc.disable()
     from migrator.app import App
 
+    gc.freeze()
     gc.enable()
     return App.open(options.config_path, options.migration, emit=emit, confirm=confirm)
 

@@ -56,7 +56,7 @@ CORES_FOR_TWO = 3
 MOST = 1000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Piece:
     """A part of a table, or all of it: ``where`` is its condition, ``bytes`` its estimated size."""
 

@@ -256,10 +256,11 @@ Fingerprint = dict[str, Object]
 
 def fingerprint(session: ReadSession) -> Fingerprint:
     """Return what is known of every object of the user's, by kind and name."""
-    found = {}
+    found: Fingerprint = {}
+    # Many tables are alike, and the other side has the same names: each is kept once.
+    alike: dict[Object, Object] = {}
     for kind in KINDS:
-        question = QUESTION.format(**kind._asdict())
-        # Many tables are alike, and the other side has the same names: each text is kept once.
-        for row in session.rows(question):
-            found[intern(row.object)] = Object(intern(row.names), intern(row.definition))
+        for row in session.rows(QUESTION.format(**kind._asdict())):
+            one = Object(row.names, row.definition)
+            found[intern(row.object)] = alike.setdefault(one, one)
     return found

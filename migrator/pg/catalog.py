@@ -178,7 +178,7 @@ where c.relkind in ('r', 'p')
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Relation:
     """Something that stands in a schema by a name."""
 
@@ -197,7 +197,7 @@ class Relation:
         return label(self.schema, self.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table(Relation):
     """One table. ``identity`` is what UPDATE and DELETE are replicated by, or None when unusable."""
 

@@ -33,7 +33,7 @@ where c.relkind = 'S'
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sequence(Relation):
     """One sequence and its limits."""
 

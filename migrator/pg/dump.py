@@ -97,7 +97,7 @@ PINNED_ELSEWHERE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One object of the schema: its kind, its catalog row on the source, its SQL."""
 
@@ -201,15 +201,17 @@ def dump_schema(
         application=names.application,
         conninfo=source.conninfo,
     )
-    listing = tools.run(pg_restore, ["--list"], application=names.application, given=archive)
+    listing = tools.run(pg_restore, ["--list"], application=names.application, given=archive).decode()
     script = tools.run(
         pg_restore,
         # An archive holds the tablespaces all the same; they are left out on the way out of it.
         ["--verbose", "--no-tablespaces", "--file=-"],
         application=names.application,
         given=archive,
-    )
-    return _parse(listing.decode(), script.decode())
+    ).decode()
+    # Of ten thousand tables each of these is some tens of megabytes.
+    del archive
+    return _parse(listing, script)
 
 
 def _pattern(name: str) -> str:
