@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.events import StepNote
-from migrator.switchover import procedure
 from migrator.switchover.lock_order import arrange
-from tests.fixtures import small
-from tests.fixtures.road import before
-from tests.fixtures.servers import connect
+from tests.fixtures.road import meeting_the_fence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,12 +18,6 @@ if TYPE_CHECKING:
 
     from tests.fixtures.road import Road
 
-WAITS = """
-select true
-from pg_locks l
-join pg_stat_activity a on a.pid = l.pid
-where l.relation = 'products'::regclass and not l.granted and a.application_name ~ '^migrator'
-"""
 OIDS = st.permutations(range(12))
 
 
@@ -62,7 +51,6 @@ def test_a_rehearsal_learns_in_which_order_the_application_locks(
 ) -> None:
     moved = road("seq_synced", cutover={"attempts": 3, "lock_timeout": "2s"})
     notes: list[str] = []
-    failed: list[Exception] = []
 
     def hear(event: Any) -> None:
         if isinstance(event, StepNote):
@@ -73,29 +61,11 @@ def test_a_rehearsal_learns_in_which_order_the_application_locks(
     def meet(work: Callable[[], object]) -> list[str]:
         """Do ``work`` while an application has written to products and comes to customers."""
         notes.clear()
-        with psycopg.connect(moved.source) as application, connect(moved.source) as watch:
-
-            def go_on() -> None:
-                try:
-                    small.wait_until(lambda: watch.execute(WAITS).fetchone(), "the fence to wait")
-                    application.execute("update customers set name = 'b' where id = 1")
-                    application.commit()
-                except (psycopg.Error, TimeoutError) as error:
-                    failed.append(error)
-
-            thread = threading.Thread(target=go_on)
-
-            def write() -> None:
-                application.execute("update products set price = 7 where id = 1")
-                thread.start()
-
-            with monkeypatch.context() as patch:
-                before(patch, procedure, "lock_and_fence", write)
-                work()
-            thread.join()
+        with meeting_the_fence(moved.source, monkeypatch) as failed:
+            work()
+        assert failed == []
         return [note for note in notes if "the fence gave way" in note]
 
     assert len(meet(moved.app.rehearse)) == 1
     assert meet(lambda: moved.advance("cutover")) == []
-    assert failed == []
     moved.complete()

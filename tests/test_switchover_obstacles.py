@@ -6,7 +6,6 @@ By default on the way back; with ``--switchovers`` in both directions.
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,7 +14,7 @@ import pytest
 from migrator.errors import ChecksBlocked, GateClosed, OutOfOrder, TimedOut
 from migrator.switchover import procedure
 from tests.fixtures import small
-from tests.fixtures.road import STUBBORN, before, run
+from tests.fixtures.road import STUBBORN, before, meeting_the_fence, run
 from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 ADD = "insert into products (title, price) values ('{}', 1)"
 SLOTS = "select slot_name::text from pg_replication_slots where database = current_database()"
 ENABLED = "select subenabled from pg_subscription where subname ~ '^migrator_'"
-WAITS = "select true from pg_locks where relation = 'products'::regclass and not granted"
 VACUUM_RUNS = """
 select true
 from pg_stat_activity a
@@ -167,26 +165,8 @@ def test_an_application_that_locks_in_another_order_is_never_the_victim_either_w
     way: Callable[..., Way], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = way(attempts=3, lock_timeout="2s")
-    failed: list[Exception] = []
-    with psycopg.connect(moved.publisher) as application, connect(moved.publisher) as watch:
-
-        def lock_the_other() -> None:
-            try:
-                small.wait_until(lambda: watch.execute(WAITS).fetchone(), "the fence to wait")
-                application.execute("update customers set name = 'b' where id = 1")
-                application.commit()
-            except (psycopg.Error, TimeoutError) as error:
-                failed.append(error)
-
-        thread = threading.Thread(target=lock_the_other)
-
-        def lock_the_last() -> None:
-            application.execute("update products set price = 7 where id = 1")
-            thread.start()
-
-        before(monkeypatch, procedure, "lock_and_fence", lock_the_last)
+    with meeting_the_fence(moved.publisher, monkeypatch) as failed:
         moved.go()
-        thread.join()
     assert failed == []
     with connect(moved.subscriber) as there:
         assert there.execute("select price from products where id = 1").fetchone() == (7,)

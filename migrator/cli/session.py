@@ -85,7 +85,7 @@ def leading_to(command: str) -> Iterator[None]:
 
 def open_app(options: Options, emit: Emit, confirm: Callable[[str], bool]) -> App:
     """Open the application that the options mean."""
-    # So much is imported here that looking for garbage among it takes a tenth of the time of ``status``.
+    # So much is imported here that looking for garbage among it takes a third of the time of ``status``.
     gc.disable()
     from migrator.app import App
 

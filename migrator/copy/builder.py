@@ -94,7 +94,6 @@ class Builder:
         work()
 
     def _open(self) -> WriteSession:
-        self._lent = 0
         return WriteSession.open(
             self._ctx.destination_server.conninfo,
             side="destination",
@@ -104,7 +103,7 @@ class Builder:
     def _open_again(self) -> None:
         session = self._open()
         end_session(session, self._ctx.names, self._pid)
-        self.session, self._pid = session, session.pid
+        self.session, self._pid, self._lent = session, session.pid, 0
 
     async def _wait_for(self, work: Callable[[], Any]) -> None:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -124,9 +123,9 @@ async def builder(ctx: WriteContext, memory: Memory) -> AsyncIterator[Builder]:
         yield worker
 
 
-def builders(ctx: WriteContext, size: int = 0) -> Pool:
-    """Return the pool of builders, of ``[copy] index_jobs`` unless another size is given."""
-    return Pool(size or ctx.config.copy.index_jobs, partial(builder, ctx, Memory.of(ctx)))
+def builders(ctx: WriteContext) -> Pool:
+    """Return the pool of builders."""
+    return Pool(ctx.config.copy.index_jobs, partial(builder, ctx, Memory.of(ctx)))
 
 
 def build_all(ctx: WriteContext, tasks: list[Task], scheduler: Scheduler | None = None) -> None:

@@ -7,13 +7,13 @@ each other's tables would wait for each other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from migrator.copy.builder import POOL, Builder, builders
+from migrator.copy.builder import POOL, Builder
 from migrator.copy.scheduler import Name, Ready, Task
 from migrator.errors import StatementFailed
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
@@ -100,9 +100,9 @@ def between(ctx: ReadContext, tables: dict[Name, Table], entries: list[Entry]) -
     }
 
 
-def adders(ctx: WriteContext) -> Pool:
-    """Return the pool, of one, that adds keys."""
-    return builders(ctx, 1)
+def adders(builders: Pool) -> Pool:
+    """Return the pool, of one, that adds keys; it shares the memory of ``builders``."""
+    return replace(builders, size=1)
 
 
 def tasks(

@@ -97,7 +97,7 @@ def tasks(
     owners = {row.oid: row for row in ctx.source.rows(OWNERS)}
     # A table that was large when its copy began may have become somewhat smaller since.
     keys = by_index(ctx, entries, SMALL // 4)
-    have = restored_keys(Registry(ctx.destination, ctx.names))
+    have = restored_keys(Registry(ctx.destination, ctx.names)) if keys else set()
     # Keys that come as an index first; of a run that was cut short that may be all that is there.
     adopted = {name for name, key in keys.items() if key.index.key in have}
     parallel = ctx.destination_server.has(Feature.PARALLEL_INDEX_BUILD)

@@ -67,11 +67,12 @@ async def _transfer(
         meter.end(piece, copied)
 
     throttle = Throttle(ctx.config.copy.max_bytes_per_second)
+    builders = builder.builders(ctx)
     scheduler = Scheduler(
         {
             POOL: Pool(ctx.config.copy.jobs, partial(_line, ctx, throttle)),
-            builder.POOL: builder.builders(ctx),
-            foreign_keys.ADDING: foreign_keys.adders(ctx),
+            builder.POOL: builders,
+            foreign_keys.ADDING: foreign_keys.adders(builders),
         }
     )
     tasks: list[Task] = []

@@ -54,7 +54,8 @@ class AddForeignKeys(Step):
             done += 1
             ctx.progress(done, len(wanted), "foreign keys")
 
-        scheduler = Scheduler({POOL: builders(ctx), ADDING: adders(ctx)})
+        pool = builders(ctx)
+        scheduler = Scheduler({POOL: pool, ADDING: adders(pool)})
         build_all(ctx, tasks(ctx, dump, wanted, Ready(), tell), scheduler)
 
     def undo(self, ctx: WriteContext) -> None:

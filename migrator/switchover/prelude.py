@@ -70,7 +70,7 @@ RESTORE = """
                         'reset default_transaction_read_only');
     end loop;
 """
-RESTORING = """
+BLOCK = """
 declare
     kept jsonb;
     own record;
@@ -78,21 +78,17 @@ begin
     if pg_catalog.to_regclass({journal}) is null then
         return;
     end if;
-    delete from {schema}.journal
-    where event = 'fencing' and detail ->> 'kind' = 'read_only'
-    returning detail into kept;
+{forget}
 {restore}
 end
 """
+RESTORING = """
+    delete from {schema}.journal
+    where event = 'fencing' and detail ->> 'kind' = 'read_only'
+    returning detail into kept;
+"""
 # A transaction that is about to commit its cutover has written it here, and is waited for.
 RELEASING = """
-declare
-    kept jsonb;
-    own record;
-begin
-    if pg_catalog.to_regclass({journal}) is null then
-        return;
-    end if;
     perform pg_catalog.set_config('lock_timeout', '4s', true);
     lock table {schema}.journal in share row exclusive mode;
     delete from {schema}.journal f
@@ -109,8 +105,6 @@ begin
     end if;
     {lowering};
     execute pg_catalog.format('alter database %I reset default_transaction_read_only', current_database());
-{restore}
-end
 """
 
 
@@ -178,10 +172,9 @@ def restoring_by_hand(session: ReadSession, names: Names, database: str) -> list
 
 def _block(text: str, names: Names, **parts: sql.Composable) -> sql.Composed:
     journal = sql.Identifier(names.schema, "journal").as_string(None)
-    body = sql.SQL(text).format(
-        schema=sql.Identifier(names.schema),
+    body = sql.SQL(BLOCK).format(
         journal=sql.Literal(journal),
+        forget=sql.SQL(text).format(schema=sql.Identifier(names.schema), **parts),
         restore=sql.SQL(RESTORE),
-        **parts,
     )
     return sql.SQL("do {}").format(sql.Literal(body.as_string(None)))

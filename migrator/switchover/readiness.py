@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -25,14 +26,15 @@ DRAIN = 1.5
 def closed(ctx: ReadContext) -> list[str]:
     """Return why the switchover would not be safe or possible now; an empty list when it would."""
     why = gates.closed(ctx)
-    try:
-        ctx.fence.probe(ctx)
-    except MigratorError as error:
-        why.append(f"fence {ctx.config.cutover.fence}: {error.message}; {error.hint}")
-    try:
-        ctx.router.probe(ctx, ctx.roles)
-    except MigratorError as error:
-        why.append(f"router {ctx.config.cutover.router}: {error.message}; {error.hint}")
+    options = ctx.config.cutover
+    for what, probe in (
+        (f"fence {options.fence}", partial(ctx.fence.probe, ctx)),
+        (f"router {options.router}", partial(ctx.router.probe, ctx, ctx.roles)),
+    ):
+        try:
+            probe()
+        except MigratorError as error:
+            why.append(f"{what}: {error.message}; {error.hint}")
     return why
 
 
