@@ -10,6 +10,8 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec import field
+
 from migrator.config_convert import Duration, Size, convert, show
 from migrator.config_fence import FenceSection, unusable_fence
 from migrator.config_router import RouterSection, unusable_router, unusable_url
@@ -19,6 +21,7 @@ from migrator.config_values import (
     Name,
     Pattern,
     Patterns,
+    Reasons,
     Section,
     Shift,
     StateUrl,
@@ -77,6 +80,12 @@ class TablesSection(Section, frozen=True):
     exclude: tuple[Pattern, ...] = ()
     unlogged: Literal["refuse", "copy", "skip"] = "refuse"
     large_objects: Literal["refuse", "copy", "ignore"] = "refuse"
+
+
+class ChecksSection(Section, frozen=True):
+    """Findings that preflight goes on with, each with the reason: by a check, or as ``check:subject``."""
+
+    waive: Reasons = field(default_factory=dict)
 
 
 class CopySection(Section, frozen=True):
@@ -139,6 +148,7 @@ class Config(Section, frozen=True):
     connections: ConnectionsSection = ConnectionsSection()
     replication: ReplicationSection = ReplicationSection()
     tables: TablesSection = TablesSection()
+    checks: ChecksSection = ChecksSection()
     copy: CopySection = CopySection()
     sequences: SequencesSection = SequencesSection()
     cutover: CutoverSection = CutoverSection()

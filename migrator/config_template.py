@@ -50,6 +50,11 @@ unlogged = "refuse"
 # changed since; "ignore" leaves them behind.
 large_objects = "refuse"
 
+[checks]
+# Findings of preflight to go on with, each with the reason: a check's name, or "check:subject" for one of
+# its findings: { "unlogged_tables:public.cache" = "rebuilt every night" }.
+waive = {}
+
 [copy]
 # How many tables, or pieces of a large one, are copied at a time, each over a connection of its
 # own to both servers.

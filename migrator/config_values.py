@@ -47,6 +47,10 @@ Patterns = Annotated[
     tuple[Pattern, ...],
     Meta(min_length=1, description='a list of shell patterns, such as ["public.*"]'),
 ]
+Reasons = Annotated[
+    dict[str, Annotated[str, Meta(pattern=r"\S")]],
+    Meta(description='a table of checks and reasons, such as { unlogged_tables = "rebuilt every night" }'),
+]
 Count = Annotated[int, Meta(ge=1, description="a whole number from 1")]
 # What is looked for on a server is looked for by the names of so many.
 MAX_STREAMS = 16

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from migrator.check import blocking
-from migrator.errors import ChecksBlocked, OutOfOrder, PastNoReturn
+from migrator.errors import ChecksBlocked, OutOfOrder, PastNoReturn, UnknownName
 from migrator.observe import server_report
 from migrator.pg.catalog import wanted_tables
 from migrator.pg.catalog_sequences import sequences
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 FINGERPRINT = hashlib.sha256(
     "\n".join(f"{t.name}: {' '.join(t.steps)}" for t in TRANSITIONS).encode()
 ).hexdigest()[:16]
+
+
+def guarded(before: str) -> str:
+    """Return the name of what checks may guard. Raises UnknownName for another one, but not for none."""
+    names = ("plan", *(t.name for t in TRANSITIONS))
+    if before and before not in names:
+        raise UnknownName(f"there is no transition {before!r}; they are {', '.join(names)}")
+    return before
 
 
 def path(state: State, to: State | None) -> tuple[Transition, ...]:

@@ -32,13 +32,31 @@ class ServerReport(Report):
 
 @dataclass(frozen=True)
 class FindingReport(Report):
-    """One result of a check: ``severity`` is block, warn or info."""
+    """One result of a check: ``severity`` is block, warn or info.
+
+    ``fix`` is SQL when ``on`` names the side it is to be run on. ``waived`` is the reason, if it is.
+    """
 
     check: str
     severity: str
     subject: str
     message: str
     fix: str
+    on: str = ""
+    waived: str = ""
+
+
+@dataclass(frozen=True)
+class CheckReport(Report):
+    """What the checks before a transition (or ``plan``) found, worst first, and how many there are."""
+
+    migration: str
+    before: str
+    source: str
+    destination: str
+    checks: int
+    findings: tuple[FindingReport, ...]
+    blocked: int
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class FakeApp:
         self.fails: BaseException | None = None
         self.options: Options | None = None
         self.confirm: Any = None
+        self.waived: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +63,9 @@ class FakeApp:
     def plan(self, *, dry_run: bool) -> PlanReport:
         self._called("plan", dry_run)
         return PLAN
+
+    def waive(self, reasons: tuple[str, ...]) -> None:
+        self.waived = reasons
 
     def preview_advance(self, to: State | None) -> PlanReport:
         self._called("preview_advance", to)

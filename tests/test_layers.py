@@ -32,8 +32,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
     "cli": WORDS | {"app", "render", "demo", "step", "check", "config_template", "pg"},
-    "app": CONTRACTS | {"runner", "connections", "endurance", "observe", "plan", "recording", "check", "step"}
+    "app": CONTRACTS | {"answers", "runner", "connections", "endurance", "observe", "plan", "recording"}
     | {"store", "pg", "switchover"},
+    "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"},
+    "preflight": CONTRACTS | {"check", "waivers", "store"},
+    "waivers": {"errors"},
     "plan": CONTRACTS | {"observe", "check", "step", "pg", "switchover"},
     "observe_stream": CONTRACTS | {"store", "pg", "copy", "switchover"},
     "observe": CONTRACTS | {"observe_stream"} | {"connections", "store", "pg", "copy", "switchover"},
@@ -41,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recording": WORDS | {"store"},
     "connections": CONTRACTS | {"pg", "store", "switchover", "routers", "fences", "diff"},
     "endurance": CONTRACTS,
-    "check": CONTRACTS | {"checks"},
+    "check": CONTRACTS | {"checks", "waivers", "pg"},
     "step": CONTRACTS,
     "context": CONTRACTS | {"pg", "routers", "fences", "diff"},
     "steps": CONTRACTS | {"step", "copy", "switchover", "routers", "fences", "pg"},

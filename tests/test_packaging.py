@@ -19,6 +19,7 @@ SHIPPED = {
     "migrations_state/env.py",
     "migrations_state/script.py.mako",
     "migrations_state/versions/0001_initial.py",
+    "migrations_state/versions/0002_waivers.py",
 }
 
 

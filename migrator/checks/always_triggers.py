@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 from migrator.pg.catalog import USER_SCHEMA
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+GROUP = Group.REPL
 BEFORE = ("plan", "copy_schema", "replicate")
 
 FIND = (
@@ -56,4 +57,5 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
             f"{row.relation}.{row.name}",
             f"{row.kind} {row.name} on {row.relation} also fires for replicated changes",
             f"alter table {row.relation} enable {row.kind} {row.name};",
+            "source",
         )

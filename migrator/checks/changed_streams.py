@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 from migrator.pg.publication import STREAMS_EVENT
 from migrator.pg.registry import Registry
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+GROUP = Group.REPL
 BEFORE = ("replicate", "sync_sequences", "cut_over")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 from migrator.pg.made import user_objects
 from migrator.pg.registry import Registry
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
+
+GROUP = Group.DB
+WAIVABLE = False
 
 
 def check(ctx: ReadContext) -> Iterator[Finding]:

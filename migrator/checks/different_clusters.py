@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
+
+GROUP = Group.REPL
+WAIVABLE = False
 
 
 def check(ctx: ReadContext) -> Iterator[Finding]:

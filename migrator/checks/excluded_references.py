@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 from migrator.pg.catalog import label, selected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
+
+GROUP = Group.DB
 
 REFERENCES = """
 select n.nspname as schema, c.relname as name, fn.nspname as other_schema, f.relname as other_name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
@@ -17,22 +17,28 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+GROUP = Group.REPL
+
 ROOM = """
 select 'max_replication_slots' as setting,
-       current_setting('max_replication_slots')::int - count(*) as free
+       current_setting('max_replication_slots')::int as size,
+       count(*) as used
 from pg_catalog.pg_replication_slots
 union all
 select 'max_wal_senders',
-       current_setting('max_wal_senders')::int - count(*)
+       current_setting('max_wal_senders')::int,
+       count(*)
 from pg_catalog.pg_stat_replication
 """
 WORKERS = """
 select 'max_logical_replication_workers' as setting,
-       current_setting('max_logical_replication_workers')::int - count(pid) as free
+       current_setting('max_logical_replication_workers')::int as size,
+       count(pid) as used
 from pg_catalog.pg_stat_subscription
 union all
 select l.name,
-       l.setting::int - (select count(*) from pg_catalog.pg_replication_origin)
+       l.setting::int,
+       (select count(*) from pg_catalog.pg_replication_origin)
 from pg_catalog.pg_settings l
 where l.name = (
     -- Since 18 origins have a limit of their own.
@@ -51,18 +57,20 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     wanted = ctx.config.replication.streams
     for session, query in ((ctx.source, ROOM), (ctx.destination, WORKERS)):
         for row in session.rows(query):
-            if row.free < wanted:
+            free = row.size - row.used
+            if free < wanted:
                 yield Finding(
                     Severity.BLOCK,
                     session.side,
-                    f"{row.setting} leaves {row.free} free, {wanted} {'is' if wanted == 1 else 'are'} needed",
-                    f"raise {row.setting}; -- then restart the server",
+                    f"{row.setting} leaves {free} free, {wanted} {'is' if wanted == 1 else 'are'} needed",
+                    f"alter system set {row.setting} = {row.used + wanted}; -- then restart the server",
+                    session.side,
                 )
             elif row.setting == "max_logical_replication_workers" and wanted > 1:
-                yield from _scarce(ctx, wanted, row.free)
+                yield from _scarce(ctx, wanted, free, row.used)
 
 
-def _scarce(ctx: ReadContext, streams: int, free: int) -> Iterator[Finding]:
+def _scarce(ctx: ReadContext, streams: int, free: int, used: int) -> Iterator[Finding]:
     if not all(s.has(Feature.PARALLEL_STREAM) for s in (ctx.source_server, ctx.destination_server)):
         return
     each = ctx.destination.value(PARALLEL)
@@ -72,5 +80,7 @@ def _scarce(ctx: ReadContext, streams: int, free: int) -> Iterator[Finding]:
             "destination",
             f"max_logical_replication_workers leaves {free} free; {streams} streams, with {each} more each "
             f"for large transactions, may take {streams * (1 + each)}: one that broke off could find none",
-            "raise max_logical_replication_workers; -- then restart the server",
+            f"alter system set max_logical_replication_workers = {used + streams * (1 + each)}; "
+            "-- then restart the server",
+            "destination",
         )

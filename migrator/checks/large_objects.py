@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 from migrator.config import Size
 from migrator.pg.large_objects import amount, foreign_large_objects
 from migrator.pg.registry import Registry
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+GROUP = Group.MISC
 BEFORE = ("plan", "copy_schema", "cut_over")
 SUBJECT = "large objects"
 
@@ -58,5 +59,6 @@ def _collisions(ctx: ReadContext) -> Iterator[Finding]:
             Severity.BLOCK,
             "destination",
             f"it holds large objects that migrator did not make: {', '.join(map(str, found))}",
-            "unlink them on the destination: " + "; ".join(f"select lo_unlink({oid})" for oid in found),
+            " ".join(f"select lo_unlink({oid});" for oid in found),
+            "destination",
         )

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
+
+GROUP = Group.DB
 
 INSTALLED = "select extname as name, extversion as version from pg_catalog.pg_extension order by 1"
 AVAILABLE = "select name, default_version as version from pg_catalog.pg_available_extensions"

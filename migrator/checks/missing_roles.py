@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
+
+GROUP = Group.USER
 
 # Owners, grantees, policies (pg_shdepend), default privileges, and roles with settings in this database.
 NAMED = """
@@ -55,4 +57,5 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
                 row.name,
                 f"role {row.quoted} owns or is granted something and does not exist on the destination",
                 " ".join(["create role", row.quoted, *words]) + ";",
+                "destination",
             )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
 
+GROUP = Group.REPL
 BEFORE = ("plan", "replicate", "cut_over")
 PREPARED = "select gid, database, prepared from pg_catalog.pg_prepared_xacts order by prepared"
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
+
+GROUP = Group.USER
 
 BECOMES = """
 select distinct split_part(c.setting, '=', 2) as other
@@ -38,6 +40,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
                 server.side,
                 f"role {server.role} is not a superuser",
                 f'alter role "{server.role}" superuser; -- for the time of the migration',
+                server.side,
             )
     role = ctx.destination_server.role
     for row in ctx.destination.rows(BECOMES):
@@ -46,4 +49,5 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
             "destination",
             f"role {role} becomes {row.other} when it logs in, and so would the stream's worker",
             f'alter role "{role}" reset role; -- for the time of the migration',
+            "destination",
         )

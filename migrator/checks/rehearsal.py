@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 from migrator.switchover.records import handed_over, rehearsal
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+GROUP = Group.REPL
 BEFORE = ("cut_over",)
 FIX = "migrator rehearse"
 FRESH = 24 * 3600

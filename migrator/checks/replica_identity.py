@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 from migrator.pg.catalog import unidentified, wanted_tables
 from migrator.pg.versions import Feature
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from migrator.context import ReadContext
 
+GROUP = Group.REPL
+WAIVABLE = False
 BEFORE = ("plan", "copy_schema", "replicate")
 
 CANDIDATES = """
@@ -67,6 +69,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
             f"table {table.label} has no usable replica identity: its UPDATE and DELETE would fail "
             "as soon as it is published",
             f"alter table {table.label} replica identity {how};",
+            "source",
         )
     full = {t.oid: t for t in tables if t.identity == "full"}
     for row in ctx.source.rows(WITHOUT_EQUALITY, [list(full)]):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
 
+GROUP = Group.MISC
 BEFORE = ("plan", "cut_over")
 SUBSCRIPTIONS = """
 select pg_catalog.quote_ident(s.subname) as name, s.subenabled as enabled
@@ -44,6 +45,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
             f"subscription {row.name} of the source "
             + ("brings changes that pass the fence" if row.enabled else "is not copied"),
             f"alter subscription {row.name} disable;" if row.enabled else "",
+            "source" if row.enabled else "",
         )
     for row in ctx.source.rows(PUBLICATIONS, [[s.publication for s in ctx.names.streams]]):
         yield Finding(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 from migrator.config import Size
 from migrator.pg.catalog import unlogged_tables
 from migrator.pg.registry import Registry
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from migrator.context import ReadContext
     from migrator.pg.catalog import Table
 
+GROUP = Group.MISC
 BEFORE = ("plan", "copy_schema", "cut_over")
 
 
@@ -37,6 +38,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
             t.label,
             f"table {t.label} ({Size(t.bytes).text}) is unlogged: its rows are not migrated",
             f'alter table {t.label} set logged; -- or [tables] unlogged = "copy" or "skip"',
+            "source",
         )
 
 

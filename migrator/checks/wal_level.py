@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.check import Finding, Severity
+from migrator.check import Finding, Group, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
+
+GROUP = Group.REPL
 
 WAL_LEVEL = "select current_setting('wal_level')"
 
@@ -28,4 +30,5 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
                 session.side,
                 f"wal_level is {level}",
                 "alter system set wal_level = logical; -- then restart the server",
+                session.side,
             )

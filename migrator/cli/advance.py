@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli.options import Options, with_options
+from migrator.cli.options import Options, waive_option, with_options
 from migrator.cli.session import working
 from migrator.workflow import TRANSITIONS, parse_state
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 @click.command("advance", short_help="Go on to the next state, or to the one given.")
 @click.option("--to", metavar="STATE", help="Go on until this state.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done; write nothing.")
+@waive_option
 @with_options
-def command(options: Options, to: str | None, dry_run: bool) -> None:
+def command(options: Options, to: str | None, dry_run: bool, waive: tuple[str, ...]) -> None:
     """Go on to the next state, or to the one given.
 
     A run that was stopped goes on where it stopped.
     """
     target = parse_state(to) if to is not None else None
     with working(options, mutating=not dry_run) as session:
+        session.app.waive(waive)
         if dry_run:
             session.show(session.app.preview_advance(target))
             return

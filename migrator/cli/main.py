@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, str] = {
     "init": "Write a commented migrator.toml.",
     "plan": "Look at both servers, tell what a migration will do, and begin it.",
+    "check": "Tell what must be fixed before the migration can go on.",
     "advance": "Go on to the next state, or to the one given.",
     "status": "Tell where the migration stands.",
     "refresh": "Take in tables that the source has got since the copy.",

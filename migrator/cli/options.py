@@ -56,6 +56,16 @@ _OF_GROUP = _declare("MIGRATOR_CONFIG")
 _OF_COMMAND = _declare(None)
 
 
+def waive_option(function: Callable[..., R]) -> Callable[..., R]:
+    """Add the option that names findings to go on with."""
+    return click.option(
+        "--waive",
+        metavar="CODE=REASON",
+        multiple=True,
+        help="Go on with a check's findings, or with CODE:SUBJECT, for a reason that is written down.",
+    )(function)
+
+
 def group_options(function: Callable[P, R]) -> Callable[P, R]:
     """Add the global options to the group."""
     for option in reversed(_OF_GROUP):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def say(text: str, *, err: bool = False) -> None:
     """Write one line; a reader that has gone is no error of ours."""
     try:
-        click.echo(text, err=err)
+        click.echo(text, err=err, color=False if os.environ.get("NO_COLOR") else None)
     except BrokenPipeError:
         _to_nowhere(sys.stderr if err else sys.stdout)
 
@@ -92,7 +92,7 @@ def _redacted(value: Any) -> Any:
 def _finding_lines(found: Any) -> list[str]:
     if not found:
         return []
-    from migrator.render.text import findings
+    from migrator.render.findings import findings
     from migrator.report import FindingReport
 
     return findings([f if isinstance(f, FindingReport) else FindingReport(**f) for f in found])

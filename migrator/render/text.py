@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from migrator.render.findings import findings, summary
 from migrator.render.units import (
     bytes_text,
     columns,
@@ -16,7 +17,7 @@ from migrator.render.units import (
 from migrator.report import (
     AdvanceReport,
     AttemptReport,
-    FindingReport,
+    CheckReport,
     HistoryReport,
     IndexProgress,
     PartReport,
@@ -31,7 +32,6 @@ from migrator.report import (
 )
 from migrator.workflow import TRANSITIONS
 
-SEVERITIES = {"block": "blocks", "warn": "warns", "info": "tells"}
 NO_RETURN = {t.no_return_at for t in TRANSITIONS if t.no_return_at}
 FINISHED = ("copied", "done")
 
@@ -95,6 +95,12 @@ def plan(report: PlanReport, _verbose: bool = False) -> list[str]:
     return lines
 
 
+@text.register(CheckReport)
+def checked(report: CheckReport, verbose: bool = False) -> list[str]:
+    """Return what was found, and in one line what that means."""
+    return [*findings(report.findings, every=verbose, coloured=True), summary(report)]
+
+
 @text.register(AdvanceReport)
 def advanced(report: AdvanceReport, _verbose: bool = False) -> list[str]:
     """Return the states gone through, what needs attention, and the next command."""
@@ -142,17 +148,6 @@ def history(report: HistoryReport, verbose: bool = False) -> list[str]:
         if verbose:
             lines.append(f"      {visible(attempt.host)} pid {attempt.pid} v{attempt.version}")
             lines += [f"      {key} {visible(str(v))}" for key, v in attempt.evidence.items()]
-    return lines
-
-
-def findings(found: tuple[FindingReport, ...] | list[FindingReport]) -> list[str]:
-    """Return findings by severity, blocking first, each with its fix indented below it."""
-    lines: list[str] = []
-    for severity, verb in SEVERITIES.items():
-        for finding in (f for f in found if f.severity == severity):
-            subject = visible(finding.subject)
-            lines.append(f"{verb}  {finding.check}  {subject}: {visible(finding.message)}")
-            lines += [f"    {line}" for line in finding.fix.splitlines()]
     return lines
 
 

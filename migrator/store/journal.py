@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from migrator.errors import MigrationExists, StaleState, UnknownMigration
 from migrator.store.attempts import AttemptJournal, put_attempt
 from migrator.store.database import reading, shown, writing
+from migrator.store.findings import FindingJournal, put_findings
 from migrator.store.lease import Lease
 from migrator.store.models import lease, migration, now
-from migrator.store.progress import ProgressJournal, put_findings
+from migrator.store.progress import ProgressJournal
 from migrator.store.records import (
     AttemptRecord,
     MigrationRecord,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["AttemptRecord", "Journal", "MigrationRecord", "Pin", "SampleRecord", "TableRecord"]
 
 
-class Journal(AttemptJournal, ProgressJournal):
+class Journal(AttemptJournal, ProgressJournal, FindingJournal):
     """A state store, opened. ``lease`` says who works on a migration."""
 
     @property

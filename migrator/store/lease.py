@@ -41,7 +41,7 @@ class Holder:
     def here(cls, command: str, operator: str = "") -> Holder:
         """Return this process as a holder; the operator is by default the user it runs as."""
         pid = os.getpid()
-        return cls(socket.gethostname(), pid, operator or _user(), command, process_start=_start_of(pid))
+        return cls(socket.gethostname(), pid, operator or this_user(), command, process_start=_start_of(pid))
 
 
 class Lease:
@@ -125,7 +125,8 @@ def _start_of(pid: int) -> str:
     return f"{boot}:{after_name[19]}"
 
 
-def _user() -> str:
+def this_user() -> str:
+    """Return the name of the user that this process runs as."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -151,7 +151,19 @@ finding = Table(
     _column("subject", Text),
     _column("message", Text),
     _column("fix", Text),
+    _column("on", Text, default=""),
+    _column("waived", Text, default=""),
     Index(None, "migration_id", "id"),
+)
+# A finding, by the code of its check or as code:subject, that somebody goes on with, and why.
+waiver = Table(
+    "waiver",
+    metadata,
+    _of_migration(primary_key=True, autoincrement=False),
+    _column("code", Text, primary_key=True),
+    _column("reason", Text),
+    _column("operator", Text),
+    _column("at", Moment, default=now),
 )
 # Who works on a migration now.
 lease = Table(

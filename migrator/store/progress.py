@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import delete, insert, update
 
-from migrator.report import FindingReport
 from migrator.store.database import fetch, reading, upsert, writing
 from migrator.store.held import Held, Rows
-from migrator.store.models import finding, now, sample, table_copy
+from migrator.store.models import now, sample, table_copy
 from migrator.store.records import SampleRecord, TableRecord
 from migrator.store.store import Store
 
@@ -142,16 +141,6 @@ class ProgressJournal(Store):
         with reading(self._engine) as connection:
             return fetch(connection, SampleRecord, sample, *where, newest=limit)
 
-    def record_findings(self, migration_id: int, findings: Iterable[FindingReport]) -> None:
-        """Replace what preflight found."""
-        with writing(self._engine) as connection:
-            put_findings(connection, migration_id, findings)
-
-    def findings(self, migration_id: int) -> list[FindingReport]:
-        """Return what the newest preflight found, in its order."""
-        with reading(self._engine) as connection:
-            return fetch(connection, FindingReport, finding, finding.c.migration_id == migration_id)
-
     def _put(self, migration_id: int, table: str, chunk: int, **values: Any) -> None:
         self._held.put((migration_id, table, chunk), values)
         if not self._holding:
@@ -166,21 +155,3 @@ class ProgressJournal(Store):
                 statement = upsert(connection, table_copy)
                 changed = {column: statement.excluded[column] for column in columns}
                 connection.execute(statement.on_conflict_do_update(index_elements=KEY, set_=changed), some)
-
-
-def put_findings(connection: Connection, migration_id: int, findings: Iterable[FindingReport]) -> None:
-    """Replace the findings of a migration within the caller's transaction."""
-    connection.execute(delete(finding).where(finding.c.migration_id == migration_id))
-    rows = [
-        {
-            "migration_id": migration_id,
-            "check": found.check,
-            "severity": str(found.severity),
-            "subject": found.subject,
-            "message": found.message,
-            "fix": found.fix,
-        }
-        for found in findings
-    ]
-    if rows:
-        connection.execute(insert(finding), rows)

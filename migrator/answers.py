@@ -1,0 +1,174 @@
+"""What can be asked of a migration: everything that writes to no server."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from migrator import plan
+from migrator.check import Group, blocking, guarding
+from migrator.config import LoadedConfig, load
+from migrator.connections import (
+    reading,
+    require_pinned,
+)
+from migrator.errors import (
+    UnknownMigration,
+    WorkflowChanged,
+)
+from migrator.events import Emit, ignore
+from migrator.observe import (
+    history,
+    progress,
+    status,
+)
+from migrator.preflight import Preflight
+from migrator.report import (
+    CheckReport,
+    HistoryReport,
+    PlanReport,
+    ProgressReport,
+    StatusReport,
+)
+from migrator.store.journal import Journal, MigrationRecord
+from migrator.waivers import parse
+from migrator.workflow import REFRESH, REHEARSAL, SWITCH_BACK, State, Transition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from pathlib import Path
+
+
+class Answers:
+    """One migration, as far as it is looked at."""
+
+    def __init__(self, loaded: LoadedConfig, *, emit: Emit = ignore, confirm: Callable[[str], bool]) -> None:
+        self.config = loaded.config
+        self.state_url = loaded.state_url
+        self.name = loaded.config.migration.name
+        self.emit = emit
+        self.confirm = confirm
+        self.preflight = Preflight(loaded.config.checks.waive, {})
+        self._journal: Journal | None = None
+
+    @classmethod
+    def open(
+        cls,
+        config_path: Path,
+        migration: str | None = None,
+        *,
+        emit: Emit = ignore,
+        confirm: Callable[[str], bool] = lambda _question: False,
+    ) -> Self:
+        """Read the configuration; store and servers are opened when they are first needed."""
+        return cls(load(config_path, migration), emit=emit, confirm=confirm)
+
+    def __enter__(self) -> Self:
+        """Return the application itself."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close the store."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def journal(self, *, create: bool = False) -> Journal:
+        """Return the store, opened once; only ``plan`` makes one."""
+        if create and self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        if self._journal is None:
+            self._journal = Journal.open(self.state_url, create=create)
+        return self._journal
+
+    def state(self) -> State:
+        """Return the migration's state. Raises UnknownMigration before it is planned."""
+        return self.journal().load(self.name).state
+
+    def waive(self, reasons: Iterable[str]) -> None:
+        """Go on with what ``reasons`` name, as ``CODE=reason``. Raises UnusableWaiver."""
+        self.preflight = Preflight(self.config.checks.waive, parse(reasons))
+
+    def check(self, groups: Collection[str] = tuple(Group), before: str = "") -> CheckReport:
+        """Run the checks that guard ``before``: by default what comes next.
+
+        That is ``plan`` where nothing is planned. Raises UnknownName.
+        """
+        record = self._planned()
+        before = plan.guarded(before) or (plan.path(record.state, None)[0].name if record else "plan")
+        with reading(self.config, record, self.emit) as ctx:
+            if record is not None:
+                require_pinned(record, ctx)
+            findings = self.preflight.look(ctx, before, self._journal, record, groups)
+            if record is not None:
+                self.journal().waive(record.id, self.preflight.given)
+            return CheckReport(
+                self.name,
+                before,
+                ctx.source_server.where,
+                ctx.destination_server.where,
+                len(guarding(before, groups)),
+                tuple(findings),
+                len(blocking(findings)),
+            )
+
+    def preview_advance(self, to: State | None) -> PlanReport:
+        """Say what ``advance`` would do: the same guard and the same probes, and nothing written."""
+        record = self._known()
+        ahead = plan.path(record.state, to)
+        with reading(self.config, record, self.emit) as ctx:
+            require_pinned(record, ctx)
+            findings = self.preflight.look(ctx, ahead[0].name, self._journal, record)
+            return plan.plan_report(ctx, record.state, findings, plan.forward(ctx, ahead))
+
+    def preview_rollback(self, to: State) -> PlanReport:
+        """Say what ``rollback-to`` would undo, and write nothing."""
+        record = self._known()
+        behind = plan.path_back(record.state, to)
+        with reading(self.config, record, self.emit) as ctx:
+            transitions = plan.backward(ctx, behind)
+            if behind and plan.is_given_away(ctx, record.state):
+                transitions = plan.forward(ctx, (SWITCH_BACK,)) + transitions
+            return plan.plan_report(ctx, record.state, [], transitions)
+
+    def preview_refresh(self) -> PlanReport:
+        """Say what ``refresh`` would do, and write nothing."""
+        return self._preview_beside(REFRESH)
+
+    def preview_rehearsal(self) -> PlanReport:
+        """Say what ``rehearse`` would do, and write nothing."""
+        return self._preview_beside(REHEARSAL)
+
+    def status(self) -> StatusReport:
+        """Say where the migration stands."""
+        return status(self.config, self.journal(), self._known(check_workflow=False))
+
+    def progress(self) -> ProgressReport:
+        """Say how far the initial copy and the stream are."""
+        return progress(self.config, self.journal(), self._known(check_workflow=False))
+
+    def history(self) -> HistoryReport:
+        """Return everything that was tried."""
+        return history(self.journal(), self._known(check_workflow=False))
+
+    def _preview_beside(self, steps: Transition) -> PlanReport:
+        record = self._known()
+        beside = plan.beside(record.state, steps)
+        with reading(self.config, record, self.emit) as ctx:
+            require_pinned(record, ctx)
+            plan.refuse_past_no_return(ctx, steps)
+            return plan.plan_report(ctx, record.state, [], plan.forward(ctx, (beside,)))
+
+    def _known(self, *, check_workflow: bool = True) -> MigrationRecord:
+        record = self.journal().load(self.name)
+        if check_workflow and record.workflow != plan.FINGERPRINT:
+            raise WorkflowChanged(
+                f"migration {self.name!r} was planned by a migrator with other steps",
+                hint="finish it with that version, or plan a migration of another name",
+            )
+        return record
+
+    def _planned(self) -> MigrationRecord | None:
+        with suppress(UnknownMigration):
+            return self.journal().find(self.name)
+        return None
