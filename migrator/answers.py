@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from msgspec import structs
+
 from migrator import plan
 from migrator.check import Group, blocking, guarding
-from migrator.config import LoadedConfig, load
+from migrator.config import LoadedConfig, SequencesSection, load
 from migrator.connections import (
     reading,
     require_pinned,
@@ -22,6 +24,7 @@ from migrator.observe import (
     progress,
     status,
 )
+from migrator.parts import PARTS
 from migrator.preflight import Preflight
 from migrator.report import (
     CheckReport,
@@ -89,6 +92,10 @@ class Answers:
         """Go on with what ``reasons`` name, as ``CODE=reason``. Raises UnusableWaiver."""
         self.preflight = Preflight(self.config.checks.waive, parse(reasons))
 
+    def shift(self, values: int) -> None:
+        """Have sequences set so many values further than the source's, whatever the configuration says."""
+        self.config = structs.replace(self.config, sequences=SequencesSection(shift=values))
+
     def check(self, groups: Collection[str] = tuple(Group), before: str = "") -> CheckReport:
         """Run the checks that guard ``before``: by default what comes next.
 
@@ -120,6 +127,19 @@ class Answers:
             require_pinned(record, ctx)
             findings = self.preflight.look(ctx, ahead[0].name, self._journal, record)
             return plan.plan_report(ctx, record.state, findings, plan.forward(ctx, ahead))
+
+    def preview_part(self, name: str) -> PlanReport:
+        """Say what a part of the workflow would do, with its SQL, and write nothing."""
+        part = PARTS[name]
+        record = self._known()
+        steps = plan.part_path(record.state, part)
+        with reading(self.config, record, self.emit) as ctx:
+            require_pinned(record, ctx)
+            plan.refuse_half_back(ctx, record.state)
+            plan.refuse_too_early(ctx, record.state, part)
+            findings = self.preflight.look(ctx, part.transition, self._journal, record)
+            sql = plan.statements(ctx, steps)
+            return plan.plan_report(ctx, record.state, findings, plan.forward(ctx, (steps,)), sql=sql)
 
     def preview_rollback(self, to: State) -> PlanReport:
         """Say what ``rollback-to`` would undo, and write nothing."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from migrator import plan
 from migrator.answers import Answers
+from migrator.check import Group
 from migrator.connections import (
     pin_of,
     reading,
@@ -22,7 +24,10 @@ from migrator.observe import (
     next_command,
     transition_reports,
 )
+from migrator.parts import PARTS
 from migrator.pg.catalog import wanted_tables
+from migrator.pg.session import WriteSession
+from migrator.preflight import identify
 from migrator.recording import Recorder
 from migrator.report import (
     AdvanceReport,
@@ -122,6 +127,56 @@ class App(Answers):
     def rehearse(self) -> AdvanceReport:
         """Rehearse the cutover: fence, drain, measure, roll back; the state stays. Raises as ``refresh``."""
         return self._run_beside(REHEARSAL)
+
+    def run_part(self, name: str) -> AdvanceReport:
+        """Run the part of the workflow that has that name, and move the state where it is the last.
+
+        Raises OutOfOrder when it is not its turn, and whatever ``advance`` does.
+        """
+        part = PARTS[name]
+        record = self._known()
+        plan.part_path(record.state, part)
+        started = time.monotonic()
+
+        def work(ctx: WriteContext) -> None:
+            state = self._known().state
+            steps = plan.part_path(state, part)
+            plan.refuse_half_back(ctx, state)
+            plan.refuse_too_early(ctx, state, part)
+            if not plan.is_past_checks(ctx, part.whole):
+                plan.refuse_blocked(self.preflight.guard(ctx, part.transition, self.journal(), record))
+            runner = Runner(self.journal(), record.id, replace(ctx, leads=not part.stops_short))
+            if steps.source is steps.target:
+                runner.run_steps(steps)
+            else:
+                runner.advance(steps)
+
+        self._alone(record, name, work)
+        return self._advanced(record.state, started)
+
+    def identify(self) -> list[str]:
+        """Give tables of the source the replica identity that preflight asks for; return the SQL that ran.
+
+        What they had is given back by ``clean_up`` and by ``rollback-to planned``.
+        """
+        record, ran = self._planned(), list[str]()
+        before = plan.path(record.state, None)[0].name if record else "plan"
+
+        def work(ctx: ReadContext, session: WriteSession) -> None:
+            found = self.preflight.look(ctx, before, self._journal, record, (Group.REPL,))
+            ran.extend(identify(ctx, session, found))
+
+        if record is not None:
+            self._alone(record, "check-repl --apply", lambda ctx: work(ctx, ctx.write_source))
+        else:
+            with (
+                reading(self.config, None, self.emit) as ctx,
+                WriteSession.open(
+                    self.config.source.url, side="source", application=ctx.names.application
+                ) as session,
+            ):
+                work(ctx, session)
+        return ran
 
     def _run_beside(self, steps: Transition) -> AdvanceReport:
         record = self._known()

@@ -97,13 +97,15 @@ class ReadContext:
 class WriteContext(ReadContext):
     """Both servers, and sessions that may write. ``confirm`` asks the operator a yes/no question.
 
-    ``snapshots`` are what the switchover keeps of both sides until its proof is made.
+    ``snapshots`` are what the switchover keeps of both sides until its proof is made; ``leads`` says whether
+    it also leads the application to the other side, where that takes the operator or his programs.
     """
 
     write_source: WriteSession = field(kw_only=True)
     write_destination: WriteSession = field(kw_only=True)
     snapshots: Snapshots = field(kw_only=True)
     confirm: Callable[[str], bool] = field(default=lambda _question: True, kw_only=True)
+    leads: bool = field(default=True, kw_only=True)
 
     def mirrored(self) -> Self:
         """Return this context with the roles of the two sides swapped, writing sessions included."""

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from migrator.check import blocking
 from migrator.errors import ChecksBlocked, OutOfOrder, PastNoReturn, UnknownName
 from migrator.observe import server_report
+from migrator.parts import PARTS, Part, part_of
 from migrator.pg.catalog import wanted_tables
 from migrator.pg.catalog_sequences import sequences
-from migrator.report import PlanReport, StepReport, TransitionReport
+from migrator.pg.redact import redact
+from migrator.report import PlanReport, StatementReport, StepReport, TransitionReport
 from migrator.step import Conflict, Done, Partial, load_step
 from migrator.switchover.records import handed_over
 from migrator.workflow import STREAMING, TRANSITIONS, Lifecycle, State, Transition
@@ -59,6 +61,49 @@ def beside(state: State, steps: Transition) -> Transition:
             allowed=allowed,
         )
     return replace(steps, source=state, target=state)
+
+
+def part_path(state: State, part: Part) -> Transition:
+    """Return the steps of a part, as a transition that leads where the state then is.
+
+    Raises OutOfOrder in a state that does not allow it.
+    """
+    whole, following = part.whole, Lifecycle(state).next()
+    if part.again and state is whole.target:
+        return replace(part.steps, source=state, target=state)
+    if following is not whole:
+        allowed = [p.name for p in PARTS.values() if following and p.whole is following]
+        raise OutOfOrder(
+            f"refused: the migration is {state}, and {part.name} needs state {whole.source}; what is allowed "
+            f"now is {' or '.join(allowed) or 'nothing'}",
+            hint="migrator advance" if following else "migrator status",
+            state=state.value,
+            allowed=allowed,
+        )
+    return part.steps if part.is_last else replace(part.steps, target=state)
+
+
+def refuse_too_early(ctx: ReadContext, state: State, part: Part) -> None:
+    """Raise OutOfOrder when a step is not done that must be before this part."""
+    for name in part.before if state is part.whole.source else ():
+        if not load_step(name).gate and not isinstance(load_step(name).probe(ctx), Done):
+            needed = part_of(name).name
+            raise OutOfOrder(
+                f"refused: {part.name} comes after {needed}, and {name} is not done",
+                hint=f"migrator {needed}",
+                state=state.value,
+                allowed=[needed],
+            )
+
+
+def statements(ctx: ReadContext, steps: Transition) -> tuple[StatementReport, ...]:
+    """Return the SQL of those steps that are not done."""
+    return tuple(
+        StatementReport(name, s.side, redact(s.text))
+        for name in steps.steps
+        if not isinstance(load_step(name).probe(ctx), Done | Conflict)
+        for s in load_step(name).statements(ctx)
+    )
 
 
 def path_back(state: State, to: State) -> tuple[Transition, ...]:
@@ -130,6 +175,7 @@ def plan_report(
     transitions: tuple[TransitionReport, ...],
     *,
     written: bool = False,
+    sql: tuple[StatementReport, ...] = (),
 ) -> PlanReport:
     """Describe both servers, what is to be carried, and the transitions in question."""
     tables = wanted_tables(ctx.source, ctx.config.tables, sizes=True)
@@ -144,6 +190,7 @@ def plan_report(
         findings=tuple(findings),
         transitions=transitions,
         written=written,
+        sql=sql,
     )
 
 

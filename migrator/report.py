@@ -69,6 +69,15 @@ class StepReport(Report):
 
 
 @dataclass(frozen=True)
+class StatementReport(Report):
+    """SQL that a step would run, and on which side; without a password."""
+
+    step: str
+    side: str
+    text: str
+
+
+@dataclass(frozen=True)
 class TransitionReport(Report):
     """One transition and its steps. ``status`` is done, next, later or undo."""
 
@@ -93,6 +102,7 @@ class PlanReport(Report):
     findings: tuple[FindingReport, ...]
     transitions: tuple[TransitionReport, ...]
     written: bool = False
+    sql: tuple[StatementReport, ...] = ()
 
 
 @dataclass(frozen=True)

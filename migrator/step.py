@@ -20,6 +20,8 @@ from migrator.errors import NotReversible, VerifyFailed
 from migrator.workflow import EVERY_STEP
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 Evidence = dict[str, Any]
@@ -52,6 +54,14 @@ class Conflict:
     hint: str = ""
 
 
+@dataclass(frozen=True)
+class Statement:
+    """SQL that a step runs, and on which side."""
+
+    side: str
+    text: str
+
+
 Found = Absent | Partial | Done | Conflict
 
 
@@ -77,6 +87,13 @@ class Step:
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Converge to done. May commit several times; is never called on done or conflict."""
         raise NotImplementedError
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell the SQL that ``apply`` would run from what is there now, to be read before it is agreed to.
+
+        The statements that change what others see; not those that only look, wait, bound or record.
+        """
+        yield from ()
 
     def verify(self, ctx: ReadContext) -> Evidence:
         """Prove that the step is done, read-only. Raises VerifyFailed when it is not."""

@@ -102,6 +102,7 @@ TRANSITIONS: tuple[Transition, ...] = (
             "drop_subscription",
             "drop_slot",
             "drop_publication",
+            "give_back_identities",
             "drop_fence",
             "drop_registry",
             "scan_leftovers",

@@ -33,11 +33,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": WORDS | {"app", "render", "demo", "step", "check", "config_template", "pg"},
     "app": CONTRACTS | {"answers", "runner", "connections", "endurance", "observe", "plan", "recording"}
-    | {"store", "pg", "switchover"},
-    "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"},
-    "preflight": CONTRACTS | {"check", "waivers", "store"},
+    | {"store", "pg", "switchover", "parts", "preflight", "check"},
+    "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"}
+    | {"parts"},
+    "preflight": CONTRACTS | {"check", "waivers", "store", "pg"},
+    "parts": {"workflow"},
     "waivers": {"errors"},
-    "plan": CONTRACTS | {"observe", "check", "step", "pg", "switchover"},
+    "plan": CONTRACTS | {"observe", "check", "step", "pg", "switchover", "parts"},
     "observe_stream": CONTRACTS | {"store", "pg", "copy", "switchover"},
     "observe": CONTRACTS | {"observe_stream"} | {"connections", "store", "pg", "copy", "switchover"},
     "runner": CONTRACTS | {"step", "store"},

@@ -27,6 +27,7 @@ READ_ONLY_TRANSACTION = "25006"
 BESIDE = {"prepare_back", "prove_back", "rehearse"}
 # These may find nothing to do: what they wait or look for is so already.
 READY_AT_ONCE = {
+    "give_back_identities",
     "build_indexes",
     "add_foreign_keys",
     "analyze_tables",
@@ -38,6 +39,7 @@ READY_AT_ONCE = {
 # Nothing stands in the destination or source by a name of these steps' choice: what they restore has
 # the source's names, inside tables that are ours.
 NAMELESS = {
+    "give_back_identities",
     "copy_database_settings",
     "build_indexes",
     "add_foreign_keys",

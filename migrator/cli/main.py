@@ -25,19 +25,28 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, str] = {
     "init": "Write a commented migrator.toml.",
-    "plan": "Look at both servers, tell what a migration will do, and begin it.",
     "check": "Tell what must be fixed before the migration can go on.",
+    "check-repl": "Tell which tables cannot be replicated, and give them an identity.",
+    "plan": "Look at both servers, tell what a migration will do, and begin it.",
     "advance": "Go on to the next state, or to the one given.",
     "status": "Tell where the migration stands.",
     "refresh": "Take in tables that the source has got since the copy.",
     "rehearse": "Rehearse the cutover: fence, drain, measure, roll back.",
     "rollback-to": "Undo back to an earlier state.",
     "progress": "Tell how far the initial copy and the stream are.",
-    "copy-progress": "The same as progress.",
     "history": "List everything that was tried.",
     "graph": "Draw the states as a mermaid diagram.",
     "explain": "Tell what a step, check, transition or state is.",
     "demo": "Migrate a sample database between two servers of its own.",
+    "copy-schema": "Copy the schema to the destination.",
+    "create-pub": "Publish the tables on the source.",
+    "create-sub": "Copy all rows and subscribe the destination to the source.",
+    "copy-progress": "The same as progress.",
+    "copy-seq": "Bring the destination's sequences to the source's position.",
+    "disable-src": "Take the writes from the source and open the destination.",
+    "re-routing": "Lead the application to the destination and prove that no row is missing.",
+    "drop-sub": "Drop the subscriptions and slots, which gives up the way back.",
+    "drop-pub": "Drop the publications and all else of migrator's.",
 }
 
 BUG, INTERRUPTED = 1, 130

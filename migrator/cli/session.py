@@ -40,12 +40,17 @@ class Session:
 
         The preview goes to stderr: it is part of the question, stdout is for the result.
         """
+        if not self._options.yes:
+            report = preview()
+            self.consent(report, question(report))
+
+    def consent(self, report: Report, question: str) -> None:
+        """Show a report and ask, unless ``--yes``. Raises Declined when it is no."""
         if self._options.yes:
             return
-        report = preview()
         with self._renderer.paused():
             say("\n".join(text_lines(report, self._options.verbose)), err=True)
-        if not ask(question(report), self._renderer):
+        if not ask(question, self._renderer):
             raise Declined("declined; nothing was done")
 
 

@@ -24,3 +24,8 @@ def missing(ctx: ReadContext, dumped: SchemaDump, part: Part) -> list[Entry]:
     """Return the entries of a part that are not recorded as restored."""
     have = restored_keys(Registry(ctx.destination, ctx.names))
     return [e for e in dumped.part(part, indexes_of_views(ctx.source)) if e.key not in have]
+
+
+def definitions(ctx: ReadContext, part: Part) -> list[str]:
+    """Return the SQL of a part's entries that are not recorded as restored. Raises ToolFailed."""
+    return [entry.definition for entry in missing(ctx, dump(ctx), part)]

@@ -52,7 +52,7 @@ where slot_name = any (%s)
 CREATE = "CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput EXPORT_SNAPSHOT"
 CREATE_WITHOUT = "CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput NOEXPORT_SNAPSHOT"
 CREATE_TEMPORARY = "CREATE_REPLICATION_SLOT {name} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
-DROP = "select pg_catalog.pg_drop_replication_slot(%s)"
+DROP = "select pg_catalog.pg_drop_replication_slot({name})"
 END_READER = "select pg_catalog.pg_terminate_backend(%s)"
 
 
@@ -140,6 +140,11 @@ def useless(ctx: ReadContext, slots: list[Slot]) -> str:
     return f"slot {', '.join(gone)} is gone" if gone else ""
 
 
+def dropping(slot: Slot) -> sql.Composed:
+    """Return the statement that drops a slot."""
+    return sql.SQL(DROP).format(name=slot.stream.slot)
+
+
 def drop_slots(ctx: WriteContext, *, forget: bool = True) -> None:
     """Drop our slots; a reader that still holds one is ended first. Does nothing where there is none.
 
@@ -152,7 +157,7 @@ def drop_slots(ctx: WriteContext, *, forget: bool = True) -> None:
             if slot.active_pid is not None:
                 ctx.write_source.value(END_READER, [slot.active_pid])
             else:
-                ctx.write_source.value(DROP, [slot.stream.slot])
+                ctx.write_source.value(dropping(slot))
         return [slot.stream.slot for slot in ours if slot.active_pid is not None]
 
     ctx.wait_until(
@@ -181,15 +186,22 @@ def fresh_slots(ctx: WriteContext, tables: list[Table]) -> Iterator[Snapshot]:
     """
     registry = WritableRegistry(ctx.write_source, ctx.names)
     before = storage(ctx.source, [t.oid for t in tables])
-    first, *others = published_streams(ctx.source, ctx.names) or [ctx.names.stream(1)]
     with _replication(ctx) as session:
-        # The first one last: the others' must reach back to its snapshot, which the next command ends.
-        for stream in (*others, first):
+        for stream, statement in creation(ctx).items():
             registry.record(stream.event(EVENT), {"name": stream.slot})
-            statement = CREATE if stream == first else CREATE_WITHOUT
-            identifier, position = _create(ctx, session, statement, stream.slot)
+            identifier, position = _create(ctx, session, statement)
             registry.record(stream.event(EVENT), {"name": stream.slot, "position": position})
         yield Snapshot(identifier, position, before, ctx.source)
+
+
+def creation(ctx: ReadContext) -> dict[Stream, sql.Composed]:
+    """Return the replication commands that create the slots of all streams, in their order.
+
+    The first one's last: the others' must reach back to its snapshot, which the next command ends.
+    """
+    first, *others = published_streams(ctx.source, ctx.names) or [ctx.names.stream(1)]
+    texts = {**dict.fromkeys(others, CREATE_WITHOUT), first: CREATE}
+    return {s: sql.SQL(text).format(name=sql.Identifier(s.slot)) for s, text in texts.items()}
 
 
 @contextmanager
@@ -201,7 +213,8 @@ def later_snapshot(ctx: WriteContext, tables: list[Table]) -> Iterator[Snapshot]
     before = storage(ctx.source, [t.oid for t in tables])
     with _replication(ctx) as session:
         name = ctx.names.temporary_slot(session.pid)
-        identifier, position = _create(ctx, session, CREATE_TEMPORARY, name)
+        statement = sql.SQL(CREATE_TEMPORARY).format(name=sql.Identifier(name))
+        identifier, position = _create(ctx, session, statement)
         yield Snapshot(identifier, position, before, ctx.source)
 
 
@@ -215,12 +228,11 @@ def _replication(ctx: WriteContext) -> ReplicationSession:
     )
 
 
-def _create(ctx: WriteContext, session: ReplicationSession, statement: str, name: str) -> tuple[str, str]:
-    query = sql.SQL(statement).format(name=sql.Identifier(name))
+def _create(ctx: WriteContext, session: ReplicationSession, statement: sql.Composed) -> tuple[str, str]:
     attempts = ctx.config.copy.lock_attempts
     for attempt in range(1, attempts + 1):
         try:
-            row = session.row(query)
+            row = session.row(statement)
         except StatementFailed as error:
             if error.sqlstate != "55P03":
                 raise

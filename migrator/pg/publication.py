@@ -95,9 +95,17 @@ def refuse_unidentified(tables: list[Table]) -> None:
 
 def create(session: WriteSession, names: Names, stream: Stream, tables: Iterable[sql.Identifier]) -> None:
     """Create and mark a stream's publication of these very tables, in the caller's transaction."""
+    for statement in creation(names, stream, tables):
+        session.run(statement)
+
+
+def creation(names: Names, stream: Stream, tables: Iterable[sql.Identifier]) -> list[sql.Composed]:
+    """Return the statements that create and mark a stream's publication."""
     name = sql.Identifier(stream.publication)
-    session.run(sql.SQL(CREATE).format(name=name, tables=only(tables)))
-    session.run(sql.SQL(MARK).format(name=name, mark=names.mark))
+    return [
+        sql.SQL(CREATE).format(name=name, tables=only(tables)),
+        sql.SQL(MARK).format(name=name, mark=names.mark),
+    ]
 
 
 def only(tables: Iterable[sql.Identifier]) -> sql.Composed:
@@ -108,8 +116,14 @@ def only(tables: Iterable[sql.Identifier]) -> sql.Composed:
 def drop(session: WriteSession, names: Names) -> None:
     """Drop the publications that are there and ours."""
     with session.transaction():
-        for stream in published_streams(session, names):
-            session.run(sql.SQL(DROP).format(name=sql.Identifier(stream.publication)))
+        for statement in dropping(session, names):
+            session.run(statement)
+
+
+def dropping(session: ReadSession, names: Names) -> list[sql.Composed]:
+    """Return the statements that drop the publications that are there and ours."""
+    ours = published_streams(session, names)
+    return [sql.SQL(DROP).format(name=sql.Identifier(stream.publication)) for stream in ours]
 
 
 def _marks(session: ReadSession, names: Names) -> dict[str, str | None]:

@@ -60,6 +60,13 @@ create table {schema}.large_objects (
     object oid primary key,
     pages bigint not null
 );
+create table {schema}.identities (
+    relation oid primary key,
+    before "char" not null,
+    before_index text,
+    after "char",
+    at timestamptz not null default clock_timestamp()
+);
 create table {schema}.made (
     class oid not null,
     object oid not null,
@@ -137,6 +144,16 @@ class Registry:
         """Return rows of a query over our tables (``{schema}``), none where there is no schema."""
         return self.session.rows(self.query(query), params) if self.is_ours() else []
 
+    @property
+    def creation(self) -> sql.Composed:
+        """Return the statements that create the schema and its tables."""
+        return self.query(CREATE)
+
+    @property
+    def removal(self) -> sql.Composed:
+        """Return the statement that drops the schema."""
+        return self.query(DROP)
+
     def query(self, text: str) -> sql.Composed:
         """Return ``text`` with ``{schema}`` as our schema and ``{mark}`` as our mark."""
         return sql.SQL(text).format(
@@ -155,7 +172,7 @@ class WritableRegistry(Registry):
     def create(self) -> None:
         """Create the schema and its tables, all or nothing."""
         with self.session.transaction():
-            self.session.run(self.query(CREATE))
+            self.session.run(self.creation)
             self.add_heartbeat(self.names.stream(1))
 
     def add_heartbeat(self, stream: Stream) -> None:
@@ -168,7 +185,7 @@ class WritableRegistry(Registry):
 
     def drop(self) -> None:
         """Drop the schema; only ever called on one that is ours."""
-        self.session.run(self.query(DROP))
+        self.session.run(self.removal)
 
     def record(self, event: str, detail: dict[str, Any]) -> None:
         """Write what happened; commits with the surrounding transaction, if there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from migrator.render.findings import findings, summary
+from migrator.render.sql import beginning
 from migrator.render.units import (
     bytes_text,
     columns,
@@ -89,6 +90,7 @@ def plan(report: PlanReport, _verbose: bool = False) -> list[str]:
     lines += findings(report.findings)
     for transition in () if report.written else report.transitions:
         lines += _steps(transition)
+    lines += beginning(report.sql)
     if report.written:
         lines.append(f"state  {report.state}, written down; the servers are as they were")
         lines.append("  next: migrator advance")

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 class Router(Protocol):
     """What a switchover needs of a router, in the order in which it asks for it.
 
-    One object serves a whole run: what takes time to open, ``probe`` opens and it keeps.
+    One object serves a whole run: what takes time to open, ``probe`` opens and it keeps. One that is
+    ``instant`` holds clients back or cuts them off, and leads them over within the pause.
     """
+
+    instant: bool
 
     def probe(self, ctx: ReadContext, roles: Roles) -> None:
         """Make sure, before the fence, that the router can do all it will be asked; change nothing.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class CommandRouter:
     """Run the configured programs."""
 
+    instant = False
+
     def probe(self, ctx: ReadContext, roles: Roles) -> None:
         """Make sure that the programs exist."""
         options = ctx.config.router.command

@@ -27,6 +27,8 @@ MAINTENANCE = 0x01 | 0x02 | 0x20
 class HaproxyRouter:
     """Talk to the runtime APIs, each command over a connection of its own, as they want it."""
 
+    instant = True
+
     def probe(self, ctx: ReadContext, roles: Roles) -> None:
         """Make sure of the sockets, their level, the servers, and where they lead now."""
         options = ctx.config.router.haproxy

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class ManualRouter:
     """Ask, and wait for the answer."""
 
+    instant = False
+
     def probe(self, ctx: ReadContext, roles: Roles) -> None:
         """Have nothing to try out."""
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 class PgbouncerRouter:
     """Talk to the admin consoles; each stays open from its first use on."""
 
+    instant = True
+
     def __init__(self) -> None:
         self._open: dict[str, PoolerSession] = {}
         self._login_retry: dict[str, str] = {}

@@ -13,9 +13,11 @@ from migrator.pg.dump import Part
 from migrator.pg.made import drop_made
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
 from migrator.pg.registry import WritableRegistry
-from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.step import Absent, Done, Found, Partial, Statement, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -40,6 +42,10 @@ class AddForeignKeys(Step):
         if len(good) == len(wanted):
             return Done({"foreign_keys": len(wanted)})
         return Partial(f"{len(good)} of {len(wanted)} foreign keys") if have else Absent()
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell the foreign keys that are missing; they are added as not valid, then validated."""
+        yield from (Statement("destination", sql) for sql in post_data.definitions(ctx, Part.FOREIGN_KEY))
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Add what the copy has not added, then validate what is to be valid."""

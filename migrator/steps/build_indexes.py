@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.copy import foreign_keys
+from migrator.copy import foreign_keys, post_data
 from migrator.copy.indexes import build
 from migrator.errors import VerifyFailed
 from migrator.pg.catalog import index_names
+from migrator.pg.dump import Part
 from migrator.pg.made import drop_made
 from migrator.pg.registry import Registry, WritableRegistry
-from migrator.step import Absent, Done, Evidence, Found, Partial, Step
+from migrator.step import Absent, Done, Evidence, Found, Partial, Statement, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -40,6 +43,10 @@ class BuildIndexes(Step):
             )
             return Done({"indexes": len(wanted)}) if built or not wanted else Absent()
         return Partial(f"{len(wanted & have)} of {len(wanted)} indexes") if wanted & have else Absent()
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell the indexes, primary keys and unique constraints that are missing."""
+        yield from (Statement("destination", sql) for sql in post_data.definitions(ctx, Part.INDEX))
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Build what the copy has not built yet, keys before the rest."""

@@ -8,9 +8,13 @@ import msgspec
 
 from migrator.pg.database import Properties, changes, database_properties, known_to, without_late
 from migrator.pg.registry import Registry, WritableRegistry
-from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.step import Absent, Done, Found, Partial, Statement, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg import sql
+
     from migrator.context import ReadContext, WriteContext
 
 EVENT = "database_settings"
@@ -33,20 +37,23 @@ class CopyDatabaseSettings(Step):
         record = Registry(ctx.destination, ctx.names).read(EVENT)
         return Absent() if record is None else Done({"changes": record["changes"]})
 
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what changes the destination's database."""
+        for statement in self._changes(ctx)[0]:
+            yield Statement("destination", statement.as_string())
+
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Change what differs, and keep what was there before."""
         session = ctx.write_destination
         registry = WritableRegistry(session, ctx.names)
-        now = database_properties(session)
-        wanted, left_out = known_to(session, without_late(database_properties(ctx.source)))
+        before = database_properties(session)
+        statements, left_out = self._changes(ctx)
         if left_out:
             ctx.note(f"the destination's version does not know these settings: {', '.join(left_out)}")
         with session.transaction():
-            done = 0
-            for statement in changes("database", ctx.destination_server.database, now, wanted):
+            for statement in statements:
                 session.run(statement)
-                done += 1
-            registry.record(EVENT, {"changes": done, "before": msgspec.to_builtins(now)})
+            registry.record(EVENT, {"changes": len(statements), "before": msgspec.to_builtins(before)})
 
     def undo(self, ctx: WriteContext) -> None:
         """Turn everything back to the record."""
@@ -61,3 +68,8 @@ class CopyDatabaseSettings(Step):
             for statement in changes("database", ctx.destination_server.database, now, before):
                 session.run(statement)
             registry.forget(EVENT)
+
+    def _changes(self, ctx: ReadContext) -> tuple[list[sql.Composed], list[str]]:
+        now = database_properties(ctx.destination)
+        wanted, left_out = known_to(ctx.destination, without_late(database_properties(ctx.source)))
+        return list(changes("database", ctx.destination_server.database, now, wanted)), left_out

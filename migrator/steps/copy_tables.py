@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.copy import copied, foreign_keys, indexes, statistics
-from migrator.copy.snapshot import drop_slots, find_slots, fresh_slots, later_snapshot, useless
+from migrator.copy.snapshot import creation, drop_slots, find_slots, fresh_slots, later_snapshot, useless
 from migrator.copy.transfer import transfer
 from migrator.errors import Conflict as ConflictError
 from migrator.errors import SnapshotLost, SourceProtected, StepFailed
@@ -13,10 +13,12 @@ from migrator.events import CopyStarted
 from migrator.pg.catalog import Table, published_tables
 from migrator.pg.made import drop_made
 from migrator.pg.registry import Registry, WritableRegistry
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 from migrator.switchover import gates, streams
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 OURS = """
@@ -82,6 +84,15 @@ class CopyTables(Step):
                 "position": position,
             }
         )
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell the slots, and which tables are emptied and filled."""
+        if not find_slots(ctx):
+            for statement in creation(ctx).values():
+                yield Statement("source", statement.as_string())
+        for table in published_tables(ctx.source, ctx.names, sizes=False):
+            name = table.identifier.as_string()
+            yield Statement("destination", f"truncate only {name}; copy {name} from stdin (freeze)")
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Copy what is not in: from the slot's snapshot, or from a later one when the slot is older.

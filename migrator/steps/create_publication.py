@@ -9,10 +9,12 @@ from psycopg import sql
 from migrator.pg import publication
 from migrator.pg.catalog import Table, published_tables, wanted_tables
 from migrator.pg.registry import WritableRegistry
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 from migrator.switchover.division import divide
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
     from migrator.pg.names import Stream
 
@@ -47,11 +49,24 @@ class CreatePublication(Step):
         tables = len(published_tables(ctx.source, ctx.names, sizes=False))
         return Done({"tables": tables} | ({"streams": len(streams)} if len(streams) > 1 else {}))
 
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell each publication with its tables."""
+        tables = wanted_tables(ctx.source, ctx.config.tables, sizes=True)
+        for stream, share in self._shares(ctx, tables).items():
+            for statement in publication.creation(ctx.names, stream, self._listed(ctx, stream, share)):
+                yield Statement("source", statement.as_string())
+
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Create and mark the publications in one transaction, when their heartbeats are ready for them."""
         tables = wanted_tables(ctx.source, ctx.config.tables, sizes=True)
         publication.refuse_unidentified(tables)
         shares = self._shares(ctx, tables)
+        wanted, made = ctx.config.replication.streams, len(shares)
+        if made < wanted:
+            ctx.note(
+                f"{wanted} streams are wanted and the tables make {made} groups that foreign keys or a "
+                f"common root hold together: there will be {made}"
+            )
         destination = WritableRegistry(ctx.write_destination, ctx.names)
         with ctx.write_destination.transaction():
             for stream in shares:
@@ -61,11 +76,7 @@ class CreatePublication(Step):
         with session.bounded(ctx.config.copy.lock_timeout), session.transaction():
             for stream, share in shares.items():
                 registry.add_heartbeat(stream)
-                listed = [
-                    sql.Identifier(ctx.names.schema, stream.heartbeat),
-                    *(t.identifier for t in share),
-                ]
-                publication.create(session, ctx.names, stream, listed)
+                publication.create(session, ctx.names, stream, self._listed(ctx, stream, share))
             registry.record(publication.STREAMS_EVENT, {"wanted": ctx.config.replication.streams})
 
     def undo(self, ctx: WriteContext) -> None:
@@ -75,15 +86,13 @@ class CreatePublication(Step):
         if registry.is_ours():
             registry.forget(publication.STREAMS_EVENT)
 
-    def _shares(self, ctx: WriteContext, tables: list[Table]) -> dict[Stream, list[Table]]:
+    def _listed(self, ctx: ReadContext, stream: Stream, share: list[Table]) -> list[sql.Identifier]:
+        return [sql.Identifier(ctx.names.schema, stream.heartbeat), *(t.identifier for t in share)]
+
+    def _shares(self, ctx: ReadContext, tables: list[Table]) -> dict[Stream, list[Table]]:
         wanted = ctx.config.replication.streams
         ties = [] if ctx.config.replication.split_tied else publication.ties(ctx.source)
         numbers = range(1, wanted + 1)
         stream_of = divide({t.oid: t.bytes for t in tables}, ties, numbers)
         used = [n for n in numbers if n == 1 or n in stream_of.values()]
-        if len(used) < wanted:
-            ctx.note(
-                f"{wanted} streams are wanted and the tables make {len(used)} groups that foreign keys or a "
-                f"common root hold together: there will be {len(used)}"
-            )
         return {ctx.names.stream(n): [t for t in tables if stream_of[t.oid] == n] for n in used}

@@ -9,10 +9,12 @@ from migrator.copy.snapshot import find_slots
 from migrator.errors import StepFailed
 from migrator.pg import publication
 from migrator.pg.registry import WritableRegistry
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 from migrator.switchover import streams, subscribing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
     from migrator.pg.names import Stream
     from migrator.pg.session import WriteSession
@@ -71,6 +73,12 @@ class CreateSubscription(Step):
         if unready:
             return Partial(f"{unready} of {tables} tables are not ready")
         return Done({"tables": tables} | ({"streams": len(found)} if len(found) > 1 else {}))
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell the subscriptions that are missing; the password that they may hold is not told."""
+        for stream in self._missing(ctx, streams.find_subscriptions(ctx)):
+            for statement in subscribing.creation(ctx, stream, masked=True):
+                yield Statement("destination", statement.as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Create and mark the subscriptions in one transaction, then start them."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.pg.registry import Registry
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 from migrator.switchover import fence, prelude
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -39,6 +41,14 @@ class DropFence(Step):
         if registry.is_ours() and fence.is_read_only(ctx.source) != keep:
             return Partial("the source's read-only default is not as configured")
         return Done({"source_read_only": fence.is_read_only(ctx.source)})
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what becomes of the default, and the triggers that go."""
+        keep = ctx.config.cleanup.source_read_only
+        yield Statement("source", fence.read_only(ctx.source_server.database, on=keep).as_string())
+        for session in (ctx.destination, ctx.source):
+            for _, statement in fence.dropping(session, ctx.names):
+                yield Statement(session.side, statement.as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Set the default first, so that the source is never without any fence that it shall keep."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.pg import publication
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -29,6 +31,12 @@ class DropPublication(Step):
                 return Conflict(f"publication {theirs} on the {session.side} does not carry our mark")
         left = [s for s in (ctx.source, ctx.destination) if publication.published_streams(s, ctx.names)]
         return Partial(f"left on the {left[0].side}") if left else Done({"dropped": ctx.names.publication})
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what drops each."""
+        for session in (ctx.destination, ctx.source):
+            for statement in publication.dropping(session, ctx.names):
+                yield Statement(session.side, statement.as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Drop them, on each side all or none."""

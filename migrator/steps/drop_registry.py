@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.pg.registry import Ownership, Registry, WritableRegistry
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -32,6 +34,13 @@ class DropRegistry(Step):
         if not left:
             return Done({"dropped": ctx.names.schema})
         return Absent() if len(left) == len(found) else Partial(f"left on the {left[0]}")
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what drops the schemas."""
+        for session in (ctx.destination, ctx.source):
+            registry = Registry(session, ctx.names)
+            if registry.is_ours():
+                yield Statement(session.side, registry.removal.as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Drop them; the source's last, because it knows of the cutover."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.copy.snapshot import EVENT, drop_slots, find_slots
+from migrator.copy.snapshot import EVENT, drop_slots, dropping, find_slots
 from migrator.pg.registry import Registry
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -35,6 +37,12 @@ class DropSlot(Step):
             if Registry(session, ctx.names).read_some(events):
                 return Partial("the slot is gone and its record is left")
         return Done({"dropped": ctx.names.slot})
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what drops each."""
+        for way in (ctx, ctx.mirrored()):
+            for slot in find_slots(way):
+                yield Statement(way.source.side, dropping(slot).as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Drop them; a reader that still holds one is ended first."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.errors import Declined
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 from migrator.switchover import streams
 from migrator.switchover.way_back import way_back
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -35,6 +37,12 @@ class DropSubscription(Step):
             return Done({"dropped": ctx.names.subscription})
         theirs = streams.unmarked(found)
         return Conflict(f"subscription {theirs} does not carry our mark") if theirs else Absent()
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what stops and drops each."""
+        for way in (ctx, ctx.mirrored()):
+            for statement in (*streams.stopping(way), *streams.dropping(way)):
+                yield Statement(way.destination.side, statement.as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Stop the streams and drop them, and their origins where they were left behind.

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from migrator.pg.catalog import all_tables
 from migrator.pg.registry import Registry
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 from migrator.switchover import fence, prelude
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 HINT = "this database takes writes after the cutover; until then write to the source"
@@ -45,6 +47,14 @@ class FenceDestination(Step):
         if closed == len(tables) and is_read_only:
             return Done({"tables": closed})
         return Partial(f"{closed} of {len(tables)} tables are fenced")
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell the read-only default, the function that refuses, and the triggers."""
+        side = "destination"
+        yield Statement(side, fence.read_only(ctx.destination_server.database, on=True).as_string())
+        yield Statement(side, fence.raising(ctx.names).as_string())
+        for trigger in fence.triggers(ctx.destination, ctx.names, HINT):
+            yield Statement(side, trigger.as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Set the default, then raise the fence and put it where it is missing."""

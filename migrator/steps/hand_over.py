@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.step import Absent, Done, Evidence, Found, Partial, Step
-from migrator.switchover import opening, procedure
+from migrator.pg.catalog import all_tables
+from migrator.step import Absent, Done, Evidence, Found, Partial, Statement, Step
+from migrator.switchover import opening, procedure, streams
+from migrator.switchover.locking import fencing
 from migrator.switchover.records import handed_over, pause
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -45,6 +49,15 @@ class HandOver(Step):
         """Look for the record, and for where the pause went."""
         with procedure.past_no_return():
             return {**super().verify(ctx), **pause(ctx)}
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell the fence, which is committed when everything has arrived; then what opens the destination."""
+        for statement in fencing(ctx, all_tables(ctx.source)):
+            yield Statement("source", statement.as_string())
+        for stopping in streams.stopping(ctx):
+            yield Statement("destination", stopping.as_string())
+        for opened in opening.opening(ctx, opening.all_settings(ctx)):
+            yield Statement("destination", opened.as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Hand over, within the budget."""

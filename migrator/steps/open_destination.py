@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.step import Absent, Done, Found, Partial, Statement, Step
 from migrator.switchover import opening
 from migrator.switchover.records import opened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -28,6 +30,11 @@ class OpenDestination(Step):
         """Look for the record."""
         record = opened(ctx)
         return Absent() if record is None else Done(record)
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what lets writers in."""
+        for statement in opening.opening(ctx, opening.all_settings(ctx)):
+            yield Statement("destination", statement.as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Open everything in one transaction."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrator.pg import identities
 from migrator.pg.registry import Ownership, Registry, WritableRegistry
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -19,7 +22,7 @@ class PinServers(Step):
     Recognised by: both schemas with our mark, both pins equal to the servers connected to.
     Locks and cost: none that others feel; milliseconds.
     If it fails: each side is created in one transaction; run the same command again.
-    Undo: drops both schemas.
+    Undo: gives tables back the replica identity that ``check-repl --apply`` changed, and drops both schemas.
     """
 
     def probe(self, ctx: ReadContext) -> Found:
@@ -35,6 +38,8 @@ class PinServers(Step):
                 )
             if ownership is Ownership.OURS:
                 pin = registry.read("pin")
+                if pin is None:  # made to record replica identities in, before anything was planned
+                    continue
                 if pin != _pin(ctx):
                     return Conflict(
                         f"the {session.side} is pinned to other servers: {pin}, not {_pin(ctx)}",
@@ -43,17 +48,25 @@ class PinServers(Step):
                 ours += 1
         return (Absent(), Partial("one of two servers is pinned"), Done(_pin(ctx)))[ours]
 
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what creates our schema where it is missing."""
+        for session in (ctx.source, ctx.destination):
+            registry = Registry(session, ctx.names)
+            if registry.ownership() is Ownership.ABSENT:
+                yield Statement(session.side, registry.creation.as_string())
+
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Create what is missing, side by side with its pin."""
         for session in (ctx.write_source, ctx.write_destination):
             registry = WritableRegistry(session, ctx.names)
-            if registry.ownership() is Ownership.ABSENT:
-                with session.transaction():
+            with session.transaction():
+                if registry.ownership() is Ownership.ABSENT:
                     registry.create()
-                    registry.record("pin", _pin(ctx))
+                registry.record("pin", _pin(ctx))
 
     def undo(self, ctx: WriteContext) -> None:
-        """Drop both schemas, where they are ours."""
+        """Give back the replica identities that we set, then drop both schemas, where they are ours."""
+        identities.give_back(ctx.names, ctx.write_source, ctx.write_destination, ctx.sleep, ctx.note)
         for session in (ctx.write_destination, ctx.write_source):
             registry = WritableRegistry(session, ctx.names)
             if registry.is_ours():

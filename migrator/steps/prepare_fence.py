@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from migrator.pg.catalog import all_tables
 from migrator.pg.registry import Registry
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 from migrator.switchover import fence, readiness
 from migrator.switchover.records import handed_over
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -49,13 +51,21 @@ class PrepareFence(Step):
             return Done({"tables": have})
         return Partial(f"{have} of {len(tables)} tables have their trigger")
 
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell the function that lets everything through, and the triggers."""
+        yield Statement("source", fence.lowering(ctx.names).as_string())
+        for trigger in fence.triggers(ctx.source, ctx.names, self._hint(ctx)):
+            yield Statement("source", trigger.as_string())
+
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Create what is missing."""
-        where = ctx.destination_server.where
-        fence.prepare(ctx, ctx.write_source, f"this database has moved to {where}", up=False)
+        fence.prepare(ctx, ctx.write_source, self._hint(ctx), up=False)
 
     def undo(self, ctx: WriteContext) -> None:
         """Take up what a killed run left stopped, then drop the triggers."""
         if Registry(ctx.source, ctx.names).is_ours() and handed_over(ctx) is None:
             readiness.take_up(ctx)
             fence.drop(ctx, ctx.write_source)
+
+    def _hint(self, ctx: ReadContext) -> str:
+        return f"this database has moved to {ctx.destination_server.where}"

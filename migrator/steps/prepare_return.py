@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.errors import MigratorError
-from migrator.step import Absent, Conflict, Done, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Found, Partial, Statement, Step
 from migrator.switchover import gates, opposite
 from migrator.switchover.records import handed_over
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -42,6 +44,12 @@ class PrepareReturn(Step):
             return Partial("the way back is prepared, and [cutover] reverse is off")
         missing = opposite.missing(ctx)
         return Partial(f"missing: {', '.join(missing)}") if missing else Done({"reverse": "prepared"})
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell the publications on the destination and the disabled subscriptions on the source."""
+        if ctx.config.cutover.reverse != "off":
+            for side, statement in opposite.preparation(ctx):
+                yield Statement(side, statement.as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Create what is missing; without a way back go on only where the configuration says so."""

@@ -13,9 +13,11 @@ from migrator.pg.made import drop_made
 from migrator.pg.patience import LOCK_TIMEOUT, patiently
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.restore import restore
-from migrator.step import Absent, Done, Found, Partial, Step
+from migrator.step import Absent, Done, Found, Partial, Statement, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 EVENT = "post_data"
@@ -78,6 +80,10 @@ class RestorePostData(Step):
         rows = registry.rows(RESTORED, [self.name])
         entries = rows[0].entries if rows else 0
         return Partial(f"{entries} entries") if entries else Absent()
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what is left of pg_dump's post-data."""
+        yield from (Statement("destination", text) for text in post_data.definitions(ctx, Part.REST))
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Restore entry by entry."""

@@ -12,12 +12,14 @@ from migrator.pg.builtin_grants import Builtin, changed_grants, give_back
 from migrator.pg.catalog import all_tables, registries
 from migrator.pg.catalog_sequences import sequences
 from migrator.pg.database import Properties, changes, public_schema_properties
-from migrator.pg.dump import dump_schema
+from migrator.pg.dump import SchemaDump, dump_schema
 from migrator.pg.registry import Registry, WritableRegistry
-from migrator.step import Absent, Conflict, Done, Evidence, Found, Partial, Step
+from migrator.step import Absent, Conflict, Done, Evidence, Found, Partial, Statement, Step
 from migrator.switchover import drift
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 EVENT = "pre_data"
@@ -51,11 +53,14 @@ class RestorePreData(Step):
             )
         return Absent()
 
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what pg_dump writes."""
+        yield Statement("destination", self._dump(ctx).script)
+
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Dump the source, and restore and record all of it in one transaction."""
-        others = registries(ctx.source)
         drift.record(ctx.write_source, ctx.names)
-        dump = dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "pre-data", others)
+        dump = self._dump(ctx)
         session = ctx.write_destination
         registry = WritableRegistry(session, ctx.names)
         ctx.progress(0, len(dump.entries), "objects")
@@ -106,3 +111,7 @@ class RestorePreData(Step):
             had = msgspec.convert(record["builtin_grants"], tuple[Builtin, ...])
             for statement in give_back(changed_grants(session), had):
                 session.run(statement)
+
+    def _dump(self, ctx: ReadContext) -> SchemaDump:
+        others = registries(ctx.source)
+        return dump_schema(ctx.source_server, ctx.destination_server, ctx.names, "pre-data", others)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.step import Absent, Done, Found, Partial, Step
-from migrator.switchover import opposite
+from migrator.copy.snapshot import dropping, find_slots
+from migrator.step import Absent, Done, Found, Partial, Statement, Step
+from migrator.switchover import opposite, streams
 from migrator.switchover.records import handed_over
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from migrator.context import ReadContext, WriteContext
 
 
@@ -31,6 +34,13 @@ class StartReturn(Step):
         if opposite.is_live(ctx):
             return Done({"reverse": "live" if opposite.is_anything(ctx) else "off"})
         return Partial("the stream that leads back does not run, or a forward slot is left")
+
+    def statements(self, ctx: ReadContext) -> Iterator[Statement]:
+        """Tell what starts the stream back, and the slots that go."""
+        for statement in streams.starting(ctx.mirrored()):
+            yield Statement("source", statement.as_string())
+        for slot in find_slots(ctx):
+            yield Statement("source", dropping(slot).as_string())
 
     def apply(self, ctx: WriteContext, found: Absent | Partial) -> None:
         """Start it."""

@@ -48,7 +48,7 @@ class FindingJournal(Store):
         """Return the reasons that were written down, by code."""
         with reading(self._engine) as connection:
             statement = select(waiver.c.code, waiver.c.reason).where(waiver.c.migration_id == migration_id)
-            return dict(connection.execute(statement).tuples().all())
+            return {row.code: row.reason for row in connection.execute(statement)}
 
 
 def put_findings(connection: Connection, migration_id: int, findings: Iterable[FindingReport]) -> None:

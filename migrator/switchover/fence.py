@@ -145,34 +145,39 @@ def prepare(ctx: WriteContext, session: WriteSession, hint: str, *, up: bool) ->
     lock_timeout`` at most, then is given up and tried again. Raises TimedOut naming who is in the way.
     """
     (raise_ if up else lower)(session, ctx.names)
-    have = standing(session, ctx.names)
     missing = uncovered(session, ctx.names)
     with session.bounded(ctx.config.copy.lock_timeout):
-        for number, table in enumerate(missing, 1):
-            _prepare_one(ctx, session, table, hint, stands=table.oid in have)
+        for number, (table, message) in enumerate(
+            zip(missing, triggers(session, ctx.names, hint, missing), strict=True), 1
+        ):
+            patiently(
+                partial(session.run, message),
+                ctx.sleep,
+                what=f"fence trigger on {table.label} of the {session.side}",
+                attempts=ctx.config.copy.lock_attempts,
+                explain=partial(name_holders, session, ctx.names, [table.oid]),
+            )
             ctx.progress(number, len(missing), "tables", table.label)
     return len(missing)
 
 
-def _prepare_one(ctx: WriteContext, session: WriteSession, table: Table, hint: str, *, stands: bool) -> None:
-    statements = [ENABLE] if stands else [CREATE, ENABLE]
-    # One message is one transaction.
-    message = sql.SQL("; ").join(
-        sql.SQL(statement).format(
-            trigger=sql.Identifier(ctx.names.fence),
-            table=table.identifier,
-            schema=sql.Identifier(ctx.names.schema),
-            hint=sql.Literal(hint),
+def triggers(
+    session: ReadSession, names: Names, hint: str, missing: list[Table] | None = None
+) -> list[sql.Composed]:
+    """Return what puts the trigger on each table that the fence does not hold: one message, a transaction."""
+    have = standing(session, names)
+    return [
+        sql.SQL("; ").join(
+            sql.SQL(statement).format(
+                trigger=sql.Identifier(names.fence),
+                table=table.identifier,
+                schema=sql.Identifier(names.schema),
+                hint=sql.Literal(hint),
+            )
+            for statement in ([ENABLE] if table.oid in have else [CREATE, ENABLE])
         )
-        for statement in statements
-    )
-    patiently(
-        partial(session.run, message),
-        ctx.sleep,
-        what=f"fence trigger on {table.label} of the {session.side}",
-        attempts=ctx.config.copy.lock_attempts,
-        explain=lambda: name_holders(session, ctx.names, [table.oid]),
-    )
+        for table in (uncovered(session, names) if missing is None else missing)
+    ]
 
 
 def raise_(session: WriteSession, names: Names) -> None:
@@ -231,15 +236,23 @@ def read_only(database: str, *, on: bool) -> sql.Composed:
 
 def drop(ctx: WriteContext, session: WriteSession) -> None:
     """Drop the fence triggers, a table at a time, and lift nothing else."""
-    trigger = sql.Identifier(ctx.names.fence)
-    have = standing(session, ctx.names)
-    tables = [t for t in all_tables(session) if t.oid in have]
     with session.bounded(ctx.config.copy.lock_timeout):
-        for table in tables:
+        for table, statement in dropping(session, ctx.names):
             patiently(
-                partial(session.run, sql.SQL(DROP).format(trigger=trigger, table=table.identifier)),
+                partial(session.run, statement),
                 ctx.sleep,
                 what=f"dropping the fence trigger of {table.label}",
                 attempts=ctx.config.copy.lock_attempts,
                 explain=partial(name_holders, session, ctx.names, [table.oid], readers=True),
             )
+
+
+def dropping(session: ReadSession, names: Names) -> list[tuple[Table, sql.Composed]]:
+    """Return the statement that drops the fence trigger of each table that has one of ours."""
+    trigger = sql.Identifier(names.fence)
+    have = standing(session, names)
+    return [
+        (table, sql.SQL(DROP).format(trigger=trigger, table=table.identifier))
+        for table in all_tables(session)
+        if table.oid in have
+    ]

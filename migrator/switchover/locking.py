@@ -12,7 +12,7 @@ from migrator.pg.patience import GIVE_WAY
 from migrator.switchover import fence, gates, lock_order
 
 if TYPE_CHECKING:
-    from migrator.context import WriteContext
+    from migrator.context import ReadContext, WriteContext
     from migrator.pg.catalog import Table
     from migrator.pg.session import WriteSession
 
@@ -65,24 +65,28 @@ def lock_and_fence(ctx: WriteContext, session: WriteSession, tables: list[Table]
         "wait": sql.Literal(str(int(ctx.config.cutover.lock_timeout * 1000))),
         "pause": sql.Literal(str(int(ctx.config.cutover.max_pause * 1000))),
     }
-    names = sql.SQL(", ").join(sql.SQL("only {}").format(t.identifier) for t in tables)
-    statements = [
-        *([sql.SQL(LOCK).format(tables=names)] if tables else []),
-        sql.SQL(UNBOUND),
-        fence.raising(ctx.names),
-        fence.read_only(ctx.source_server.database, on=True),
-    ]
+    locks, *raised = fencing(ctx, tables)
     with lock_order.watching(ctx, session.pid, tables) as queue:
         try:
             session.run(sql.SQL(BOUNDS).format(**milliseconds))
             # One message, not a pipeline: a server that has answered one does not start the dead man's clock.
-            session.run(sql.SQL("; ").join(statements))
+            session.run(sql.SQL("; ").join([locks, sql.SQL(UNBOUND), *raised]))
             return gates.schema_mark(session)
         except (TimedOut, StatementFailed) as error:
             if not isinstance(error, TimedOut) and error.sqlstate not in GIVE_WAY:
                 raise
             failure = error
     raise LockLost(_suspects(ctx, tables), learnt=lock_order.learn(ctx, queue)) from failure
+
+
+def fencing(ctx: ReadContext, tables: list[Table]) -> list[sql.Composable]:
+    """Return the statements of the fence: the locks first, then what raises it."""
+    names = sql.SQL(", ").join(sql.SQL("only {}").format(t.identifier) for t in tables)
+    return [
+        sql.SQL(LOCK).format(tables=names) if tables else sql.SQL("select 'no table'"),
+        fence.raising(ctx.names),
+        fence.read_only(ctx.source_server.database, on=True),
+    ]
 
 
 def end_autovacuums(ctx: WriteContext, tables: list[Table]) -> None:

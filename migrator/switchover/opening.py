@@ -82,6 +82,16 @@ def open_destination(ctx: WriteContext, settings: Settings = NO_SETTINGS) -> Non
     open_at_once(ctx, record["number"], settings)
 
 
+def opening(ctx: ReadContext, settings: Settings) -> list[sql.Composed]:
+    """Return the statements that let writers in on the destination, as if it had always been writable."""
+    return [
+        fence.lowering(ctx.names),
+        fence.read_only(ctx.destination_server.database, on=False),
+        prelude.restoring(ctx.names),
+        *settings.statements,
+    ]
+
+
 def open_at_once(ctx: WriteContext, number: int, settings: Settings) -> None:
     """Open everything in one transaction; the destination has been seen to be still and complete.
 
@@ -91,10 +101,7 @@ def open_at_once(ctx: WriteContext, number: int, settings: Settings) -> None:
     session = ctx.write_destination
     registry = WritableRegistry(session, ctx.names)
     with session.together(), session.transaction():
-        fence.lower(session, ctx.names)
-        fence.set_read_only(session, ctx.destination_server.database, on=False)
-        session.run(prelude.restoring(ctx.names))
-        for statement in settings.statements:
+        for statement in opening(ctx, settings):
             session.run(statement)
         registry.forget(CUTOVER)
         registry.record(OPENED, {"number": number, "settings_left_out": settings.left_out})

@@ -23,7 +23,7 @@ from migrator.pg.registry import Registry, WritableRegistry
 from migrator.switchover import streams, subscribing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from migrator.context import ReadContext, WriteContext
     from migrator.pg.names import Stream
@@ -79,6 +79,21 @@ def prepare(ctx: WriteContext) -> None:
                 subscribing.create(back, ctx.write_source, stream)
         elif publication.listed(ctx.source, stream) != subscribing.subscribed(ctx.source, stream):
             subscribing.refresh(back, ctx.write_source, stream)
+
+
+def preparation(ctx: ReadContext) -> Iterator[tuple[str, sql.Composed]]:
+    """Yield side and statement of what ``prepare`` would create; a password that is needed is not told."""
+    back = ctx.mirrored()
+    found = {s.stream for s in streams.find_subscriptions(back)}
+    there = publication.published_streams(ctx.destination, ctx.names)
+    for stream in publication.published_streams(ctx.source, ctx.names):
+        if stream not in there:
+            listed = [sql.Identifier(*table) for table in sorted(publication.listed(ctx.source, stream))]
+            for statement in publication.creation(ctx.names, stream, listed):
+                yield ctx.destination.side, statement
+        if stream not in found:
+            for statement in subscribing.creation(back, stream, masked=True):
+                yield ctx.source.side, statement
 
 
 def drop(ctx: WriteContext) -> None:

@@ -26,11 +26,13 @@ def lead(ctx: WriteContext, number: int | None = None, then: Callable[[], object
     """Keep the application away from the source, lead it to the destination, and record it there.
 
     ``number`` is the switchover's, where it is known; ``then`` is called when clients can go on, before
-    that is proven.
+    that is proven. A router that is not ``instant`` does the first only where the context does not lead.
     """
     if number is None:
         number = (handed_over(ctx) or {})["number"]
     ctx.router.close(ctx, ctx.roles)
+    if not ctx.leads and not ctx.router.instant:
+        return
     ctx.router.switch(ctx, ctx.roles, then)
     registry = WritableRegistry(ctx.write_destination, ctx.names)
     registry.record(ROUTED, {"number": number, "router": ctx.config.cutover.router})

@@ -28,6 +28,7 @@ select pg_catalog.setval(
            pg_catalog.format('%%I.%%I', w.schema, w.name)::pg_catalog.regclass, w.value, w.called)
 from unnest(%s::text[], %s::text[], %s::bigint[], %s::boolean[]) as w (schema, name, value, called)
 """
+SET_ONE = "select pg_catalog.setval({name}, {value}, {called})"
 PER_QUERY = 1000
 # Cheaper than reading them one by one, and enough to tell which ones moved; null where nothing was taken.
 LAST_VALUES = """
@@ -188,6 +189,12 @@ def plan(
         for p in wanted
         if (here := destination.get((p.sequence.schema, p.sequence.name))) is None or is_behind(here, p)
     ]
+
+
+def setting(position: Position) -> sql.Composed:
+    """Return the statement that sets one sequence, as people read it."""
+    name = sql.Literal(position.sequence.identifier.as_string())
+    return sql.SQL(SET_ONE).format(name=name, value=position.value, called=position.called)
 
 
 def write(session: WriteSession, positions: Iterable[Position]) -> int:

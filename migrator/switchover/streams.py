@@ -149,11 +149,25 @@ def forget_positions(ctx: WriteContext) -> None:
         registry.forget(event)
 
 
+def starting(ctx: ReadContext) -> list[sql.Composed]:
+    """Return the statements that start every stream of ours."""
+    return [_on(s.stream, ENABLE) for s in find_subscriptions(ctx) if s.ours]
+
+
+def stopping(ctx: ReadContext) -> list[sql.Composed]:
+    """Return the statements that stop every stream of ours."""
+    return [_on(s.stream, DISABLE) for s in find_subscriptions(ctx) if s.ours]
+
+
+def dropping(ctx: ReadContext) -> list[sql.Composed]:
+    """Return the statements that drop every subscription of ours, once it is stopped, and keep its slot."""
+    return [_on(s.stream, text) for s in find_subscriptions(ctx) if s.ours for text in (DETACH, DROP)]
+
+
 def enable(ctx: WriteContext) -> None:
     """Start every stream of ours."""
-    for subscription in find_subscriptions(ctx):
-        if subscription.ours:
-            ctx.write_destination.run(_on(subscription.stream, ENABLE))
+    for statement in starting(ctx):
+        ctx.write_destination.run(statement)
 
 
 def start_stopped(ctx: WriteContext) -> None:
@@ -181,8 +195,8 @@ def revive(ctx: WriteContext) -> None:
 def disable(ctx: WriteContext) -> None:
     """Stop every stream of ours and wait until their workers and walsenders are gone."""
     ours = [s.stream for s in find_subscriptions(ctx) if s.ours]
-    for stream in ours:
-        ctx.write_destination.run(_on(stream, DISABLE))
+    for statement in stopping(ctx):
+        ctx.write_destination.run(statement)
 
     def busy() -> list[str]:
         working = [s.stream.subscription for s in find_subscriptions(ctx) if s.ours and s.worker is not None]

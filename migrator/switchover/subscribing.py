@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrator.errors import StepFailed
 from migrator.pg import publication
+from migrator.pg.redact import HIDDEN
 from migrator.pg.session import shown
 from migrator.pg.versions import Feature
 
@@ -67,18 +68,10 @@ def create(ctx: ReadContext, session: WriteSession, stream: Stream) -> None:
 
     Raises StepFailed when the destination is led to another server than we are.
     """
-    name = sql.Identifier(stream.subscription)
     for setting, value in UNLOGGED:
         session.execute("select set_config(%s, %s, true)", [setting, value])
-    session.run(
-        sql.SQL(CREATE).format(
-            name=name,
-            conninfo=source_conninfo(ctx),
-            publication=sql.Identifier(stream.publication),
-            options=_options(ctx, stream),
-        )
-    )
-    session.run(sql.SQL(MARK).format(name=name, mark=ctx.names.mark))
+    for statement in creation(ctx, stream):
+        session.run(statement)
     # A conninfo that leads elsewhere (localhost, seen from the destination) finds other tables.
     carried = publication.carried_by(ctx.source, ctx.names)
     published = sum(number == stream.number for number in carried.values())
@@ -90,6 +83,27 @@ def create(ctx: ReadContext, session: WriteSession, stream: Stream) -> None:
             hint=f"set [replication] {ctx.source.side}_conninfo to how the {session.side} reaches "
             f"the {ctx.source.side}",
         )
+
+
+def creation(ctx: ReadContext, stream: Stream, *, masked: bool = False) -> list[sql.Composed]:
+    """Return the statements that create and mark a subscription; the first may hold a password.
+
+    ``masked`` puts stars in its place, to be shown.
+    """
+    conninfo = source_conninfo(ctx)
+    if masked:
+        secrets = conninfo_to_dict(conninfo).keys() & {"password", "sslpassword"}
+        conninfo = make_conninfo(conninfo, **dict.fromkeys(secrets, HIDDEN))
+    name = sql.Identifier(stream.subscription)
+    return [
+        sql.SQL(CREATE).format(
+            name=name,
+            conninfo=conninfo,
+            publication=sql.Identifier(stream.publication),
+            options=_options(ctx, stream),
+        ),
+        sql.SQL(MARK).format(name=name, mark=ctx.names.mark),
+    ]
 
 
 def refresh(ctx: ReadContext, session: WriteSession, stream: Stream) -> None:
