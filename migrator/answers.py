@@ -11,6 +11,7 @@ from migrator import plan
 from migrator.check import Group, blocking, guarding
 from migrator.config import LoadedConfig, SequencesSection, load
 from migrator.connections import (
+    observer,
     reading,
     require_pinned,
 )
@@ -25,6 +26,7 @@ from migrator.observe import (
     status,
 )
 from migrator.parts import PARTS
+from migrator.pg.conninfo import database_of
 from migrator.preflight import Preflight
 from migrator.report import (
     CheckReport,
@@ -40,6 +42,9 @@ from migrator.workflow import REFRESH, REHEARSAL, SWITCH_BACK, State, Transition
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
+
+    from migrator.manual.definition import Form
+    from migrator.manual.inventory import Part
 
 
 class Answers:
@@ -118,6 +123,20 @@ class Answers:
                 tuple(findings),
                 len(blocking(findings)),
             )
+
+    def definition(
+        self, parts: Collection[Part], form: Form, *, with_passwords: bool = False, empty: bool = False
+    ) -> str:
+        """Write what the source has as the definition of its new cluster, which need not exist.
+
+        ``empty`` leaves out what is inside the database. Raises MissingPackage, StatementFailed.
+        """
+        from migrator.manual.definition import definition, read_inventory
+
+        new_name = database_of(self.config.destination.url)
+        with observer(self.config.source.url, "source", None) as session:
+            inventory = read_inventory(session, parts, new_name=new_name, with_passwords=with_passwords)
+        return definition(inventory, form, empty=empty)
 
     def preview_advance(self, to: State | None) -> PlanReport:
         """Say what ``advance`` would do: the same guard and the same probes, and nothing written."""

@@ -1,7 +1,7 @@
 """Every way migrator says no, as one tree.
 
 MigratorError
-├── UsageProblem (2): ConfigError, UnknownMigration, UnknownName, NeedsConfirmation
+├── UsageProblem (2): ConfigError, UnknownMigration, UnknownName, NeedsConfirmation, MissingPackage
 ├── Refused (3): OutOfOrder, LeaseHeld, StaleState, PastNoReturn, WrongServer,
 │               NotReversible, StoreTooNew, MigrationExists, WorkflowChanged, Declined
 ├── Blocked (4): ChecksBlocked, GateClosed
@@ -66,6 +66,10 @@ class UnknownName(UsageProblem):
 
 class NeedsConfirmation(UsageProblem):
     """A mutating command has no terminal to ask at and was not given ``--yes``."""
+
+
+class MissingPackage(UsageProblem):
+    """A library that only this command needs is not installed; the hint names the extra that brings it."""
 
 
 class Refused(MigratorError):

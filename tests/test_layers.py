@@ -31,14 +31,15 @@ ENGINE = {"steps", "checks", "copy", "switchover", "routers", "fences", "diff"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
-    "cli": WORDS | {"app", "render", "demo", "step", "check", "config_template", "pg"},
+    "cli": WORDS | {"app", "render", "demo", "step", "check", "config_template", "manual", "pg"},
     "app": CONTRACTS | {"answers", "runner", "connections", "endurance", "observe", "plan", "recording"}
     | {"store", "pg", "switchover", "parts", "preflight", "check"},
     "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"}
-    | {"parts"},
+    | {"parts", "manual", "pg"},
     "preflight": CONTRACTS | {"check", "waivers", "store", "pg"},
     "parts": {"workflow"},
     "waivers": {"errors"},
+    "manual": {"errors", "pg"},
     "plan": CONTRACTS | {"observe", "check", "step", "pg", "switchover", "parts"},
     "observe_stream": CONTRACTS | {"store", "pg", "copy", "switchover"},
     "observe": CONTRACTS | {"observe_stream"} | {"connections", "store", "pg", "copy", "switchover"},
@@ -83,13 +84,14 @@ TEXTS = {"redact", "conninfo"}
 # A library → where it may be imported, as path prefixes below migrator/.
 AT_HOME: dict[str, tuple[str, ...]] = {
     "psycopg": ("pg/", "demo/"),
-    "psycopg.sql": ("pg/", "steps/", "checks/", "copy/", "switchover/", "diff/", "demo/"),
+    "psycopg.sql": ("pg/", "steps/", "checks/", "copy/", "switchover/", "diff/", "demo/", "manual/"),
     "asyncpg": ("copy/",),
     "sqlalchemy": ("store/",),
     "alembic": ("store/",),
     "transitions": ("workflow.py",),
     "click": ("cli/",),
     "rich": ("render/live.py",),
+    "yaml": ("manual/",),
     "subprocess": ("pg/tools.py", "programs.py", "watchdog.py", "demo/"),
 }
 # Each with its reason.

@@ -28,12 +28,15 @@ def command(options: Options) -> None:
         say(f"{path}  written\n  next: edit source.url and destination.url, then migrator plan")
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a new file that only its owner may read: urls may come to hold a password."""
+def write_private(path: Path, text: str, *, hint: str = "migrator --config OTHER init") -> None:
+    """Write a new file that only its owner may read: it may hold a password.
+
+    ``hint`` says what to do where there is one. Raises Refused, ConfigError.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise Refused(f"{path} exists and was not touched", hint="migrator --config OTHER init") from None
+        raise Refused(f"{path} exists and was not touched", hint=hint) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

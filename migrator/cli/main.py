@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, str] = {
     "init": "Write a commented migrator.toml.",
     "check": "Tell what must be fixed before the migration can go on.",
-    "check-repl": "Tell which tables cannot be replicated, and give them an identity.",
     "plan": "Look at both servers, tell what a migration will do, and begin it.",
     "advance": "Go on to the next state, or to the one given.",
     "status": "Tell where the migration stands.",
@@ -38,6 +37,10 @@ COMMANDS: dict[str, str] = {
     "graph": "Draw the states as a mermaid diagram.",
     "explain": "Tell what a step, check, transition or state is.",
     "demo": "Migrate a sample database between two servers of its own.",
+    "check-user": "Write the source's roles as the definition of a new cluster.",
+    "check-db": "Write the source's database as the definition of a new cluster.",
+    "check-hba": "Write the source's pg_hba.conf as the definition of a new cluster.",
+    "check-repl": "Tell which tables cannot be replicated, and give them an identity.",
     "copy-schema": "Copy the schema to the destination.",
     "create-pub": "Publish the tables on the source.",
     "create-sub": "Copy all rows and subscribe the destination to the source.",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from migrator.report import Report
 
 
-def say(text: str, *, err: bool = False) -> None:
+def say(text: str | bytes, *, err: bool = False) -> None:
     """Write one line; a reader that has gone is no error of ours."""
     try:
         click.echo(text, err=err, color=False if os.environ.get("NO_COLOR") else None)

@@ -4,6 +4,7 @@ piece of a password.
 
 from __future__ import annotations
 
+import os
 import re
 
 import psycopg
@@ -34,3 +35,8 @@ def flaw(conninfo: str) -> str:
         if signs > 1 or (signs == 0 and "@" in url["path"]):
             return "a sign of the user or password ends it early"
     return ""
+
+
+def database_of(conninfo: str) -> str:
+    """Return the database that a conninfo or the environment names; empty where neither does."""
+    return str(conninfo_to_dict(conninfo).get("dbname") or os.environ.get("PGDATABASE", ""))

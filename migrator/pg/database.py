@@ -243,9 +243,14 @@ def _variable(name: str) -> sql.Composable:
 def _value(name: str, value: str) -> sql.Composable:
     if name.lower() not in LISTS_OF_NAMES:
         return sql.Literal(value)
-    elements = [
+    elements = names_in(value)
+    return sql.SQL(", ").join(sql.Literal(e) for e in elements) if elements else sql.SQL("''")
+
+
+def names_in(value: str) -> list[str]:
+    """Return the names in the stored value of one of ``LISTS_OF_NAMES``."""
+    return [
         match[2] if match[1] is None else match[1].replace('""', '"')
         for match in ELEMENT.finditer(value)
         if match[1] is not None or match[2]
     ]
-    return sql.SQL(", ").join(sql.Literal(e) for e in elements) if elements else sql.SQL("''")
