@@ -13,9 +13,8 @@ from pathlib import Path
 import migrator.cli.main  # the errors of the command line are among those listed
 from migrator import errors
 from migrator.check import load_all
-from migrator.cli.explain import STATE_MANUALS
 from migrator.step import Step, load_step
-from migrator.workflow import REFRESH, TRANSITIONS, State, diagram
+from migrator.workflow import REFRESH, STATE_MANUALS, TRANSITIONS, State, diagram
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTICE = "<!-- Written by docs/generate.py. -->"

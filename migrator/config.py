@@ -17,6 +17,7 @@ from migrator.config_fence import FenceSection, unusable_fence
 from migrator.config_router import RouterSection, unusable_router, unusable_url
 from migrator.config_values import (
     MAX_STREAMS,
+    Cluster,
     Count,
     Name,
     Pattern,
@@ -44,6 +45,17 @@ class MigrationSection(Section, frozen=True):
     """Who we are: ``name`` names the migration in the store and on the servers."""
 
     name: Name
+
+
+class ContextSection(Section, frozen=True):
+    """What the clusters are called in the context of the scripts; empty means derived.
+
+    Derived is the source's from ``migration.name`` without ``.DATABASE`` at its end, otherwise from the
+    url's host.
+    """
+
+    source_cluster: Cluster = ""
+    destination_cluster: Cluster = ""
 
 
 class ServerSection(Section, frozen=True):
@@ -145,6 +157,7 @@ class Config(Section, frozen=True):
     migration: MigrationSection
     source: ServerSection
     destination: ServerSection
+    context: ContextSection = ContextSection()
     connections: ConnectionsSection = ConnectionsSection()
     replication: ReplicationSection = ReplicationSection()
     tables: TablesSection = TablesSection()
@@ -184,17 +197,7 @@ def load(path: Path, migration: str | None = None) -> LoadedConfig:
     ``migration``, when given, must be the name of the migration that the file holds. Raises
     ConfigError naming the file and every key that is not accepted.
     """
-    problems: list[str] = []
-    config = convert(_read(path), Config, "", problems)
-    if not problems:
-        problems = list(_unusable(config))
-    if problems:
-        raise ConfigError(
-            "\n".join(f"{path}: {problem}" for problem in problems),
-            hint=f"edit {path}; `migrator --config NEW init` writes every key with its meaning",
-            file=str(path),
-            problems=problems,
-        )
+    config = understand(_read(path), path)
     if migration not in (None, config.migration.name):
         raise ConfigError(
             f"{path}: migration.name is {config.migration.name!r}, not {migration!r}; "
@@ -203,6 +206,28 @@ def load(path: Path, migration: str | None = None) -> LoadedConfig:
             file=str(path),
         )
     return LoadedConfig(path, config)
+
+
+def understand(root: dict[str, Any], path: Path) -> Config:
+    """Return the configuration that TOML's ``root`` holds, which is or will be in ``path``.
+
+    Raises ConfigError naming every key that is not accepted.
+    """
+    problems: list[str] = []
+    config: Config = convert(root, Config, "", problems)
+    if not problems:
+        problems = list(_unusable(config))
+    if problems:
+        raise unaccepted(
+            path, problems, f"edit {path}; `migrator --config NEW init` writes every key with its meaning"
+        )
+    return config
+
+
+def unaccepted(path: Path, problems: list[str], hint: str) -> ConfigError:
+    """Return the error that tells all problems of a file at once."""
+    told = "\n".join(f"{path}: {problem}" for problem in problems)
+    return ConfigError(told, hint=hint, file=str(path), problems=problems)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,13 +1,29 @@
 """The commented ``migrator.toml`` that ``migrator init`` writes: keys, defaults, meanings."""
 
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 TEMPLATE = """\
 # What migrates, from where, to where, and how. Every key is here with its default;
-# only migration.name, source.url and destination.url must be edited.
+# only migration.name, source.url and destination.url have none, and are yours to say.
 # Durations are written "500ms", "10s", "5min", "2h", "1d"; sizes "500kB", "20MB", "1GB".
 
 [migration]
 # Names the migration in the state store and on both servers.
 name = "shop"
+
+[context]
+# What the clusters are called in the context that "activate" sets and the manual tells of. Empty: the
+# source's as migration.name says, where it ends with .DATABASE, or else the host of source.url.
+source_cluster = ""
+# Empty: the host of destination.url.
+destination_cluster = ""
 
 [source]
 # The database that takes the writes now. libpq rules: service=NAME, the password file and
@@ -169,3 +185,27 @@ source_read_only = true
 # "postgresql://user@host:port/database" to share it between operators.
 url = "sqlite:///.migrator/state.db"
 """
+
+
+def fill(values: Mapping[str, str]) -> str:
+    """Return the template with ``values`` in the place of its own, by keys such as ``source.url``.
+
+    Raises KeyError for a key that the template does not have.
+    """
+    left = dict(values)
+    section = ""
+    lines = []
+    for line in TEMPLATE.splitlines():
+        if found := re.fullmatch(r"\[(.+)\]", line):
+            section = found[1]
+        name = line.partition(" = ")[0]
+        key = f"{section}.{name}"
+        lines.append(f"{name} = {_text(left.pop(key))}" if key in left else line)
+    if left:
+        raise KeyError(", ".join(left))
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    # JSON's strings are TOML's, but for surrogate pairs and DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

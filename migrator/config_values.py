@@ -25,6 +25,15 @@ Name = Annotated[
         description="a text of 1 to 200 characters, without control characters",
     ),
 ]
+# A part of the name of a context's directory, which stands in the PATH.
+Cluster = Annotated[
+    str,
+    Meta(
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029/:]*\Z",
+        description="a text of up to 100 characters, without / and : and control characters",
+    ),
+]
 Url = Annotated[
     str,
     Meta(

@@ -63,6 +63,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diff": CONTRACTS | {"pg"},
     "pg": {"errors", "config"},
     "store": WORDS,
+    # It looks at both servers as an observer does, and writes files for people.
+    "manual": CONTRACTS | {"check", "connections", "observe", "step", "store", "switchover", "pg", "render"}
+    | {"config_convert", "config_router", "config_template", "config_values"},
     "render": {"events", "report", "workflow", "errors"},
     "demo": WORDS | {"render"},
     "report": set(),
@@ -91,6 +94,7 @@ AT_HOME: dict[str, tuple[str, ...]] = {
     "transitions": ("workflow.py",),
     "click": ("cli/",),
     "rich": ("render/live.py",),
+    "jinja2": ("manual/",),
     "yaml": ("manual/",),
     "subprocess": ("pg/tools.py", "programs.py", "watchdog.py", "demo/"),
 }

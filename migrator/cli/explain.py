@@ -12,33 +12,9 @@ import click
 from migrator.cli.options import Options, with_options
 from migrator.cli.output import say, say_json
 from migrator.errors import UnknownName
-from migrator.workflow import REFRESH, TRANSITIONS, State, Transition
+from migrator.workflow import REFRESH, STATE_MANUALS, TRANSITIONS, Transition
 
 WIDTH = 100
-
-STATE_MANUALS: dict[State, str] = {
-    State.PLANNED: (
-        "Both servers are pinned by system identifier and timeline. Preflight has no blocking "
-        "finding; names and the list of tables are fixed."
-    ),
-    State.SCHEMA_COPIED: (
-        "Every schema object of the source that must exist before the data exists on the "
-        "destination, owners and grants included."
-    ),
-    State.REPLICATING: (
-        "All rows are copied, all indexes and constraints are built, statistics are gathered. "
-        "The stream from source to destination is live and caught up."
-    ),
-    State.SEQ_SYNCED: ("Every sequence of the destination is at or past the source's, plus the shift."),
-    State.CUTOVER: (
-        "The source refuses writes. The destination holds every committed row and takes the "
-        "writes; routes point at it."
-    ),
-    State.CLEANED: (
-        "Nothing of migrator's is left on either server, except the read-only mark of the source. "
-        "There is no way on from here, and none back."
-    ),
-}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS: dict[str, str] = {
-    "init": "Write a commented migrator.toml.",
+    "init": "Write a commented migrator.toml, or a whole context.",
     "check": "Tell what must be fixed before the migration can go on.",
     "plan": "Look at both servers, tell what a migration will do, and begin it.",
     "advance": "Go on to the next state, or to the one given.",
@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "progress": "Tell how far the initial copy and the stream are.",
     "history": "List everything that was tried.",
     "graph": "Draw the states as a mermaid diagram.",
+    "manual": "Write the manual and the scripts of this migration.",
     "explain": "Tell what a step, check, transition or state is.",
     "demo": "Migrate a sample database between two servers of its own.",
     "check-user": "Write the source's roles as the definition of a new cluster.",

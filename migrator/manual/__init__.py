@@ -1,1 +1,1 @@
-"""What a migration is told and prepared by, on paper: definitions of the new cluster, and the manual."""
+"""The context directory, the manual, the scripts, cluster definitions."""
