@@ -64,8 +64,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pg": {"errors", "config"},
     "store": WORDS,
     # It looks at both servers as an observer does, and writes files for people.
-    "manual": CONTRACTS | {"check", "connections", "observe", "step", "store", "switchover", "pg", "render"}
-    | {"config_convert", "config_router", "config_template", "config_values"},
+    "manual": CONTRACTS | {"preflight", "connections", "observe", "step", "store", "switchover", "pg"}
+    | {"config_convert", "config_router", "config_template", "config_values", "render"},
     "render": {"events", "report", "workflow", "errors"},
     "demo": WORDS | {"render"},
     "report": set(),

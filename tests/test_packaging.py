@@ -15,6 +15,10 @@ from tests.fixtures.project import clean_environment
 ROOT = Path(__file__).parent.parent
 SHIPPED = {
     "migrator/demo/sample.sql",
+    "migrator/manual/templates/README.html.j2",
+    "migrator/manual/templates/README.md.j2",
+    "migrator/manual/templates/activate.j2",
+    "migrator/manual/templates/script.j2",
     "migrator/py.typed",
     "migrations_state/env.py",
     "migrations_state/script.py.mako",

@@ -142,9 +142,11 @@ def _variables(path: Path, problems: list[str]) -> dict[str, Any]:
             name = str(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
             if name in found:
                 problems.append(f"{show(name)} is there twice; accepted is once")
-            elif name in KNOWN and value.tag.startswith("!"):
+            found[name] = None
+            if name in KNOWN and value.tag.startswith("!"):
                 problems.append(f"{name} has the tag {show(value.tag)}; accepted is the value itself")
-            found[name] = loader.construct_object(value, deep=True) if name in KNOWN else None
+            elif name in KNOWN:
+                found[name] = loader.construct_object(value, deep=True)
     except yaml.MarkedYAMLError as error:
         # What YAML says of it would quote it, and it may be a password.
         mark = error.problem_mark or error.context_mark

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from migrator.check import run_checks
 from migrator.connections import observer, reading
 from migrator.errors import StepFailed, UnknownMigration, Unreachable
 from migrator.events import ignore
@@ -15,6 +15,7 @@ from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA, all_tables, unide
 from migrator.pg.catalog_sequences import sequences
 from migrator.pg.names import Names
 from migrator.pg.server import Server
+from migrator.preflight import Preflight
 from migrator.store.journal import Journal
 from migrator.switchover.subscribing import source_conninfo
 from migrator.switchover.way_back import way_back
@@ -80,7 +81,8 @@ class ServerFacts:
 class Facts:
     """Both sides, and what only both together tell. ``unknown`` says what could not be found out, and why.
 
-    ``findings`` are those of the checks before ``before``: ``plan``, or the next transition.
+    ``findings`` are those of the checks before ``before``: ``plan``, the next transition, or at the end
+    nothing.
     """
 
     source: ServerFacts
@@ -109,7 +111,15 @@ def gather(loaded: LoadedConfig) -> Facts:
     """Look at both servers; what cannot be had is named in ``unknown``, never raised."""
     config = loaded.config
     unknown: list[str] = []
-    record = _record(loaded, unknown)
+    with ExitStack() as stack:
+        journal = _journal(loaded, unknown)
+        if journal is not None:
+            stack.callback(journal.close)
+        return _gather(config, journal, unknown)
+
+
+def _gather(config: Config, journal: Journal | None, unknown: list[str]) -> Facts:
+    record = journal.find(config.migration.name) if journal else None
     source = _server(config.source.url, "source", record)
     destination = _server(config.destination.url, "destination", record)
     unknown += [side.error for side in (source, destination) if side.error]
@@ -122,24 +132,20 @@ def gather(loaded: LoadedConfig) -> Facts:
     if not unknown:
         try:
             with reading(config, record, ignore) as ctx:
-                facts = _together(ctx, facts, record)
+                facts = _together(ctx, facts, journal, record)
         except (Unreachable, StepFailed) as error:
             unknown.append(error.message)
     return replace(facts, unknown=tuple(unknown))
 
 
-def _record(loaded: LoadedConfig, unknown: list[str]) -> MigrationRecord | None:
+def _journal(loaded: LoadedConfig, unknown: list[str]) -> Journal | None:
     try:
-        journal = Journal.open(loaded.state_url, create=False)
+        return Journal.open(loaded.state_url, create=False)
     except UnknownMigration:
         return None
     except (Unreachable, StepFailed) as error:
         unknown.append(error.message)
         return None
-    try:
-        return journal.find(loaded.config.migration.name)
-    finally:
-        journal.close()
 
 
 def _server(url: str, side: Side, record: MigrationRecord | None) -> ServerFacts:
@@ -171,17 +177,21 @@ def _names(config: Config, record: MigrationRecord | None, source: str, destinat
     return Names.of(config.migration.name, source, destination) if source and destination else None
 
 
-def _together(ctx: ReadContext, facts: Facts, record: MigrationRecord | None) -> Facts:
-    following = Lifecycle(facts.state).next() if facts.state not in (None, State.PLANNED) else None
-    before = following.name if following else "plan"
+def _together(
+    ctx: ReadContext, facts: Facts, journal: Journal | None, record: MigrationRecord | None
+) -> Facts:
+    before = "plan"
+    if facts.state not in (None, State.PLANNED):
+        following = Lifecycle(facts.state).next()
+        before = following.name if following else ""
     wanted = wanted_tables(ctx.source, ctx.config.tables, sizes=True)
-    cleaned = facts.state is State.CLEANED
+    preflight = Preflight(ctx.config.checks.waive, {})
     uncarried = {name: int(count) for name, count in ctx.source.rows(UNCARRIED)[0]._asdict().items()}
     return replace(
         facts,
         source_conninfo=source_conninfo(ctx),
         before=before,
-        findings=() if cleaned else tuple(run_checks(ctx, before)),
+        findings=tuple(preflight.look(ctx, before, journal, record)) if before else (),
         tables=len(wanted),
         bytes=sum(t.bytes for t in wanted),
         largest=tuple(sorted(wanted, key=lambda t: (-t.bytes, t.label))[:LARGEST]),

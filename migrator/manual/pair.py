@@ -38,12 +38,10 @@ class Pair:
         config = loaded.config
         path = loaded.path.resolve()
         source, destination = facts.source, facts.destination
-        suffix = f".{source.database}"
-        name = config.migration.name
-        stem = name.removesuffix(suffix) if source.database and name != suffix else ""
         return cls(
             source_cluster=config.context.source_cluster
-            or (stem if stem != name and stem else cluster(source.host)),
+            or _named(config.migration.name, source.database)
+            or cluster(source.host),
             source_database=source.database,
             source_host=source.host,
             source_url=without_password(config.source.url),
@@ -106,3 +104,9 @@ def stream_of(conninfo: str) -> str:
     """Return how the destination is to reach the source, as far as the source's url says it."""
     parts = parts_of(conninfo)
     return conninfo_of({name: parts.get(name, "") for name in ("host", "port", "dbname", "user")})
+
+
+def _named(migration: str, database: str) -> str:
+    """Return the cluster in a migration's name such as ``CLUSTER.DATABASE``, or nothing."""
+    cluster = migration.removesuffix(f".{database}")
+    return cluster if database and cluster != migration else ""

@@ -7,6 +7,7 @@ import inspect
 import re
 import shlex
 import sys
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,23 +21,26 @@ from migrator.manual.markdown import Markdown
 from migrator.manual.pair import Pair
 from migrator.manual.scripts import ACTIVATE, SCRIPTS
 from migrator.pg.redact import redact
+from migrator.render.findings import SEVERITIES, WAIVED
 from migrator.render.units import bytes_text, moment_text, seconds_text
 from migrator.step import load_step
 from migrator.switchover.gates import GATES
 from migrator.workflow import STATE_MANUALS, TRANSITIONS, Lifecycle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
 
     from jinja2 import Environment
 
     from migrator.config import LoadedConfig
     from migrator.manual.facts import Facts
+    from migrator.report import FindingReport
 
 MANUAL, PAGE = "README.md", "README.html"
 TEMPLATES = Path(__file__).parent / "templates"
-SEVERITIES = {"block": "blocks", "warn": "warns", "info": "tells"}
+# More of one check than so many are for migrator check to tell.
+SHOWN = 10
 
 
 def require_packages() -> None:
@@ -82,10 +86,7 @@ def manual(loaded: LoadedConfig, facts: Facts) -> str:
         state_words=STATE_MANUALS,
         following=Lifecycle(facts.state).next() if facts.state else None,
         gates=[inspect.getdoc(gate) or "" for gate in GATES],
-        findings=[
-            (verb, [f for f in facts.findings if f.severity == severity])
-            for severity, verb in SEVERITIES.items()
-        ],
+        findings=grouped(facts.findings),
         caveats=sorted(CAVEATS, key=lambda caveat: not facts.uncarried.get(caveat.counted)),
     )
     # Nothing that is shown holds a password; this is for what a server's or a check's words may quote.
@@ -107,6 +108,29 @@ def summary(step: str) -> str:
     """Return what a step says of itself in its first sentence."""
     paragraph = (inspect.getdoc(type(load_step(step))) or "").split("\n\n")[0]
     return re.split(r"(?<=\.) ", " ".join(paragraph.split()))[0]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one check found of one weight: the first findings, and how many more there are."""
+
+    verb: str
+    check: str
+    shown: list[FindingReport]
+    more: int
+
+
+def grouped(findings: Iterable[FindingReport]) -> list[Found]:
+    """Return findings by weight and check, those that stop the migration first, waived ones last."""
+    alike: dict[tuple[str, str], list[FindingReport]] = {}
+    for finding in findings:
+        verb = WAIVED if finding.waived else SEVERITIES[finding.severity]
+        alike.setdefault((verb, finding.check), []).append(finding)
+    order = [*SEVERITIES.values(), WAIVED]
+    return [
+        Found(verb, check, found[:SHOWN], len(found[SHOWN:]))
+        for (verb, check), found in sorted(alike.items(), key=lambda group: order.index(group[0][0]))
+    ]
 
 
 def _script(shell: Environment, name: str, pair: Pair, loaded: LoadedConfig) -> str:
