@@ -39,7 +39,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": CONTRACTS | {"check", "waivers", "store", "pg"},
     "parts": {"workflow"},
     "waivers": {"errors"},
-    "manual": {"errors", "pg"},
     "plan": CONTRACTS | {"observe", "check", "step", "pg", "switchover", "parts"},
     "observe_stream": CONTRACTS | {"store", "pg", "copy", "switchover"},
     "observe": CONTRACTS | {"observe_stream"} | {"connections", "store", "pg", "copy", "switchover"},
@@ -65,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": WORDS,
     # It looks at both servers as an observer does, and writes files for people.
     "manual": CONTRACTS | {"preflight", "connections", "observe", "step", "store", "switchover", "pg"}
-    | {"config_convert", "config_router", "config_template", "config_values", "render"},
+    | {"parts", "config_convert", "config_router", "config_template", "config_values", "render"},
     "render": {"events", "report", "workflow", "errors"},
     "demo": WORDS | {"render"},
     "report": set(),

@@ -1,28 +1,35 @@
-"""The scripts by their names: what the old one did, what it does now, which steps it stands for."""
+"""The scripts by their names: what the old one did, and what it does now."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from migrator.workflow import TRANSITIONS, Transition
+from migrator.parts import PARTS
+
+if TYPE_CHECKING:
+    from migrator.workflow import Transition
 
 ACTIVATE = "activate"
 
 
 @dataclass(frozen=True)
 class Script:
-    """One script. ``steps`` are those of ``transition`` that it runs; of a script that looks, none."""
+    """One script: what the old one did, and what it does now."""
 
     name: str
     was: str
     now: str
-    transition: Transition | None = None
-    steps: tuple[str, ...] = ()
 
+    @property
+    def transition(self) -> Transition | None:
+        """Return the transition that it runs a part of; None of one that only looks."""
+        return PARTS[self.name].whole if self.name in PARTS else None
 
-def _part(transition: str, first: str, last: str) -> tuple[Transition, tuple[str, ...]]:
-    found = next(t for t in TRANSITIONS if t.name == transition)
-    return found, found.steps[found.steps.index(first) : found.steps.index(last) + 1]
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Return the steps that it runs."""
+        return PARTS[self.name].steps.steps if self.name in PARTS else ()
 
 
 SCRIPTS: tuple[Script, ...] = (
@@ -55,19 +62,16 @@ SCRIPTS: tuple[Script, ...] = (
         "copy-schema",
         "piped pg_dump into psql, without owners and grants; a second run dropped what was there",
         "Copies the schema with owners, grants and comments, in one transaction.",
-        *_part("copy_schema", "pin_servers", "copy_database_settings"),
     ),
     Script(
         "create-pub",
         "created a publication; one unlogged table made it fail, some schemas were left out",
         "Publishes the tables that [tables] takes in.",
-        *_part("replicate", "create_publication", "create_publication"),
     ),
     Script(
         "create-sub",
         "created a subscription, and had it copy the rows",
         "Copies the rows from one snapshot, builds the indexes, and has the stream go on from there.",
-        *_part("replicate", "copy_tables", "await_catch_up"),
     ),
     Script(
         "copy-progress",
@@ -84,32 +88,28 @@ SCRIPTS: tuple[Script, ...] = (
         "set the sequences once, maybe backwards, before writes were stopped",
         "Sets every sequence that is behind to the source's position plus a shift, never backwards. "
         "The cutover does it once more, while nobody writes.",
-        *_part("sync_sequences", "sync_sequences", "sync_sequences"),
     ),
     Script(
         "disable-src",
         "was a comment: your own program",
-        "Takes the writes away from the source in one transaction, when the destination has all of them.",
-        *_part("cut_over", "prepare_fence", "hand_over"),
+        "Takes the writes away from the source in one transaction, when the destination has all of them, and "
+        "opens the destination. pgbouncer and haproxy lead the clients over in the same breath.",
     ),
     Script(
         "re-routing",
         "was a comment: your own program",
         "Completes the cutover: the application is led to the destination by [cutover] router, sessions that "
         "still sit on the source are ended, and the rows are proven equal.",
-        *_part("cut_over", "open_destination", "prove"),
     ),
     Script(
         "drop-sub",
         "dropped the subscription; not while the source was down",
         "Drops the subscriptions and the slots of both directions. There is no way back from here.",
-        *_part("clean_up", "drop_subscription", "drop_slot"),
     ),
     Script(
         "drop-pub",
         "dropped the publication",
         "Drops the publications, the fence and migrator's schema, and proves that nothing is left.",
-        *_part("clean_up", "drop_publication", "scan_leftovers"),
     ),
 )
 NAMES = tuple(script.name for script in SCRIPTS)
