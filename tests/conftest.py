@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.project",
+    "tests.fixtures.findings",
     "tests.fixtures.road",
     "tests.fixtures.routers",
     "tests.fixtures.writer",

@@ -6,16 +6,16 @@ import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from migrator.app import App
 from migrator.check import load_all
 from migrator.demo.host import spawn_options
 from migrator.demo.servers import EmbeddedServer
+from tests.fixtures.findings import execute
 from tests.fixtures.roles import ensure_roles
 from tests.fixtures.servers import connect
 
@@ -23,43 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import LiteralString
 
-    from migrator.report import FindingReport
+    from tests.fixtures.findings import Findings
     from tests.fixtures.project import Project
-
-
-class Findings:
-    """What a preflight of two databases finds, check by check."""
-
-    def __init__(self, found: tuple[FindingReport, ...]) -> None:
-        self.found = found
-
-    def of(self, check: str) -> list[tuple[str, str]]:
-        """Return severity and subject of each finding of a check."""
-        return [(f.severity, f.subject) for f in self.found if f.check == check]
-
-    def fixes(self, check: str) -> list[str]:
-        return [f.fix for f in self.found if f.check == check]
-
-    def text(self, check: str) -> str:
-        return "\n".join(f.message for f in self.found if f.check == check)
-
-
-@pytest.fixture
-def look(project: Callable[..., Project]) -> Callable[..., Findings]:
-    """A factory: ``look(source_url, destination_url, tables={…})`` runs every check before ``plan``."""
-
-    def plan(source: str, destination: str, **sections: Any) -> Findings:
-        path = project(source, destination, **sections).path
-        with App.open(path) as app:
-            return Findings(app.plan(dry_run=True).findings)
-
-    return plan
-
-
-def execute(url: str, *statements: str) -> None:
-    with connect(url) as connection:
-        for statement in statements:
-            connection.execute(statement.encode())
 
 
 def test_two_empty_databases_have_no_finding(
