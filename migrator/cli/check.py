@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +11,11 @@ from migrator.cli.init import write_private
 from migrator.cli.options import Options, waive_option, with_options
 from migrator.cli.session import Session, working
 
+if TYPE_CHECKING:
+    from migrator.manual.definition import Form
+
 BLOCKED = 4
+FORMS: dict[str, Form] = {".sql": "sql", ".json": "json"}
 GROUPS = ("user", "db", "hba", "repl", "misc")
 
 
@@ -18,10 +23,22 @@ GROUPS = ("user", "db", "hba", "repl", "misc")
 @click.argument("group", type=click.Choice(["all", *GROUPS]), default="all")
 @click.option("--before", metavar="TRANSITION", help="Check for it, or for plan, instead of what is next.")
 @click.option("--fix-sql", metavar="FILE", type=click.Path(path_type=Path), help="Write the fixes for psql.")
+@click.option(
+    "--definition",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write the source's roles, database and pg_hba.conf as the definition of a new cluster: "
+    "YAML for Pigsty, or what .sql or .json says.",
+)
 @waive_option
 @with_options
 def command(
-    options: Options, group: str, before: str | None, fix_sql: Path | None, waive: tuple[str, ...]
+    options: Options,
+    group: str,
+    before: str | None,
+    fix_sql: Path | None,
+    definition: Path | None,
+    waive: tuple[str, ...],
 ) -> None:
     """Look at both servers and tell what must be fixed before the migration can go on.
 
@@ -30,6 +47,11 @@ def command(
     """
     with working(options) as session:
         session.app.waive(waive)
+        if definition is not None:
+            from migrator.manual.inventory import PARTS
+
+            form = FORMS.get(definition.suffix, "pigsty")
+            write_private(definition, session.app.definition(PARTS, form), hint="remove it, or name another")
         run(session, group, before or "", fix_sql)
 
 
@@ -41,6 +63,6 @@ def run(session: Session, group: str, before: str = "", fix_sql: Path | None = N
         from migrator.render.findings import fix_sql as script
 
         where = {"source": report.source, "destination": report.destination}
-        write_private(fix_sql, script(report.findings, where))
+        write_private(fix_sql, script(report.findings, where), hint="remove it, or name another")
     if report.blocked:
         raise click.exceptions.Exit(BLOCKED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,8 @@ def _table(name: str, values: Mapping[str, Any]) -> str:
         else:
             # JSON's strings, numbers, booleans and lists are TOML's too, unless escaped as
             # surrogate pairs.
-            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+            written = key if re.fullmatch("[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
+            lines.append(f"{written} = {json.dumps(value, ensure_ascii=False)}")
     if len(lines) == 1 and tables:
         lines = []
     return "\n".join([*lines, *tables]) + "\n"
