@@ -150,15 +150,19 @@ class Answers:
     def preview_part(self, name: str) -> PlanReport:
         """Say what a part of the workflow would do, with its SQL, and write nothing."""
         part = PARTS[name]
-        record = self._known()
-        steps = plan.part_path(record.state, part)
+        record = self._planned() if part.is_first else self._known()
+        state = record.state if record else State.PLANNED
+        steps = plan.part_path(state, part)
         with reading(self.config, record, self.emit) as ctx:
-            require_pinned(record, ctx)
-            plan.refuse_half_back(ctx, record.state)
-            plan.refuse_too_early(ctx, record.state, part)
-            findings = self.preflight.look(ctx, part.transition, self._journal, record)
+            if record is not None:
+                require_pinned(record, ctx)
+            plan.refuse_half_back(ctx, state)
+            plan.refuse_too_early(ctx, state, part)
+            before = part.transition if record else "plan"
+            findings = self.preflight.look(ctx, before, self._journal, record)
             sql = plan.statements(ctx, steps)
-            return plan.plan_report(ctx, record.state, findings, plan.forward(ctx, (steps,)), sql=sql)
+            shown = record.state if record else None
+            return plan.plan_report(ctx, shown, findings, plan.forward(ctx, (steps,)), sql=sql)
 
     def preview_rollback(self, to: State) -> PlanReport:
         """Say what ``rollback-to`` would undo, and write nothing."""

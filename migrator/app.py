@@ -131,9 +131,12 @@ class App(Answers):
     def run_part(self, name: str) -> AdvanceReport:
         """Run the part of the workflow that has that name, and move the state where it is the last.
 
-        Raises OutOfOrder when it is not its turn, and whatever ``advance`` does.
+        The first part plans a migration that is not planned yet. Raises OutOfOrder when it is not its turn,
+        and whatever ``plan`` and ``advance`` do.
         """
         part = PARTS[name]
+        if part.is_first and self._planned() is None:
+            self.plan(dry_run=False)
         record = self._known()
         plan.part_path(record.state, part)
         started = time.monotonic()

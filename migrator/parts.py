@@ -47,6 +47,11 @@ class Part:
         return self.whole.no_return_at in self.steps.steps and not self.is_last
 
     @property
+    def is_first(self) -> bool:
+        """Return whether a migration begins with this part."""
+        return self.first == TRANSITIONS[0].steps[0]
+
+    @property
     def is_last(self) -> bool:
         """Return whether the transition is complete with this part."""
         return self.last == self.whole.steps[-1]
