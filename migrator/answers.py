@@ -15,6 +15,7 @@ from migrator.connections import (
     reading,
     require_pinned,
 )
+from migrator.copy_diff import copy_diff
 from migrator.errors import (
     UnknownMigration,
     WorkflowChanged,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from migrator.manual.definition import Form
     from migrator.manual.inventory import Part
+    from migrator.report_copy_diff import CopyDiffReport
 
 
 class Answers:
@@ -189,6 +191,17 @@ class Answers:
     def progress(self) -> ProgressReport:
         """Say how far the initial copy and the stream are."""
         return progress(self.config, self.journal(), self._known(check_workflow=False))
+
+    def copy_diff(self, *, jobs: int | None = None, rounds: int = 5, timeout: float = 60) -> CopyDiffReport:
+        """Count every table and compare every sequence on both sides. Raises OutOfOrder, TimedOut."""
+        return copy_diff(
+            self.config,
+            self._known(check_workflow=False),
+            self.emit,
+            jobs=jobs or self.config.copy.jobs,
+            rounds=rounds,
+            timeout=timeout,
+        )
 
     def history(self) -> HistoryReport:
         """Return everything that was tried."""

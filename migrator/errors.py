@@ -4,7 +4,7 @@ MigratorError
 ├── UsageProblem (2): ConfigError, UnknownMigration, UnknownName, NeedsConfirmation, MissingPackage
 ├── Refused (3): OutOfOrder, LeaseHeld, StaleState, PastNoReturn, WrongServer,
 │               NotReversible, StoreTooNew, MigrationExists, WorkflowChanged, Declined
-├── Blocked (4): ChecksBlocked, GateClosed
+├── Blocked (4): ChecksBlocked, GateClosed, Different
 ├── StepFailed (5): Conflict, VerifyFailed, TimedOut, StatementFailed, ConnectionLost,
 │                   LostPastNoReturn, SnapshotLost, ToolFailed, SourceProtected
 └── Unreachable (6)
@@ -130,6 +130,10 @@ class ChecksBlocked(Blocked):
 
 class GateClosed(Blocked):
     """A condition that must hold right before the cutover does not hold."""
+
+
+class Different(Blocked):
+    """Both sides were compared and are not the same, or something could not be compared."""
 
 
 class StepFailed(MigratorError):

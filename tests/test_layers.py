@@ -23,7 +23,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LONGEST = 300
 
 # The contracts and vocabulary that all layers speak; they do nothing by themselves.
-WORDS = {"errors", "events", "report", "config", "workflow", "__version__"}
+WORDS = {"errors", "events", "report", "report_copy_diff", "config", "workflow", "__version__"}
 CONTRACTS = WORDS | {"context"}
 ENGINE = {"steps", "checks", "copy", "switchover", "routers", "fences", "diff"}
 
@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": CONTRACTS | {"answers", "runner", "connections", "endurance", "observe", "plan", "recording"}
     | {"store", "pg", "switchover", "parts", "preflight", "check"},
     "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"}
-    | {"parts", "manual", "pg"},
+    | {"copy_diff", "parts", "manual", "pg"},
+    "copy_diff": CONTRACTS | {"connections", "copy", "diff", "pg", "store", "switchover"},
     "preflight": CONTRACTS | {"check", "waivers", "store", "pg"},
     "parts": {"workflow"},
     "waivers": {"errors"},
@@ -65,9 +66,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     # It looks at both servers as an observer does, and writes files for people.
     "manual": CONTRACTS | {"preflight", "connections", "observe", "step", "store", "switchover", "pg"}
     | {"parts", "config_convert", "config_router", "config_template", "config_values", "render"},
-    "render": {"events", "report", "workflow", "errors"},
+    "render": {"events", "report", "report_copy_diff", "workflow", "errors"},
     "demo": WORDS | {"render"},
     "report": set(),
+    "report_copy_diff": {"report"},
     "events": set(),
     "errors": set(),
     "workflow": {"errors"},

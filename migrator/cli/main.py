@@ -46,6 +46,7 @@ COMMANDS: dict[str, str] = {
     "create-pub": "Publish the tables on the source.",
     "create-sub": "Copy all rows and subscribe the destination to the source.",
     "copy-progress": "The same as progress.",
+    "copy-diff": "Count every table and compare every sequence on both sides.",
     "copy-seq": "Bring the destination's sequences to the source's position.",
     "disable-src": "Take the writes from the source and open the destination.",
     "re-routing": "Lead the application to the destination and prove that no row is missing.",

@@ -32,8 +32,12 @@ class Reader(NamedTuple):
     destination: ReadSession
 
     @classmethod
-    def open(cls, ctx: ReadContext) -> Reader:
-        """Open both, without the server's own parallel workers: ours are many enough."""
+    def open(cls, ctx: ReadContext, application: str = "") -> Reader:
+        """Open both, without the server's own parallel workers: ours are many enough.
+
+        A command that only looks gives the observer's name as their ``application``, or whoever changes
+        something would end them as orphans.
+        """
         opened: list[ReadSession] = []
         try:
             for session, server in (
@@ -44,7 +48,7 @@ class Reader(NamedTuple):
                     ReadSession.open(
                         server.conninfo,
                         side=session.side,
-                        application=ctx.names.application,
+                        application=application or ctx.names.application,
                         max_parallel_workers_per_gather="0",
                     )
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from migrator.render.copy_diff import copy_diff
 from migrator.render.findings import findings, summary
 from migrator.render.sql import beginning
 from migrator.render.units import (
@@ -31,6 +32,7 @@ from migrator.report import (
     TableProgress,
     TransitionReport,
 )
+from migrator.report_copy_diff import CopyDiffReport
 from migrator.workflow import TRANSITIONS
 
 NO_RETURN = {t.no_return_at for t in TRANSITIONS if t.no_return_at}
@@ -42,6 +44,9 @@ def text(report: Report, _verbose: bool = False) -> list[str]:
     """Return the lines of any answer; one that is not known shows its fields."""
     rows = [[key, visible(str(value))] for key, value in report.as_dict().items()]
     return columns(rows, indent="")
+
+
+text.register(CopyDiffReport, copy_diff)
 
 
 @text.register(StatusReport)

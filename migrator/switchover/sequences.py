@@ -29,6 +29,14 @@ select pg_catalog.setval(
 from unnest(%s::text[], %s::text[], %s::bigint[], %s::boolean[]) as w (schema, name, value, called)
 """
 SET_ONE = "select pg_catalog.setval({name}, {value}, {called})"
+# Only these can be read without an error.
+READABLE = """
+select c.oid
+from pg_catalog.pg_class c
+where c.oid = any (%s)
+  and pg_catalog.has_schema_privilege(c.relnamespace, 'usage')
+  and pg_catalog.has_sequence_privilege(c.oid, 'select')
+"""
 PER_QUERY = 1000
 # Cheaper than reading them one by one, and enough to tell which ones moved; null where nothing was taken.
 LAST_VALUES = """
@@ -56,6 +64,14 @@ class Position:
 def read(session: ReadSession) -> dict[tuple[str, str], Position]:
     """Return the position of every user sequence by schema and name."""
     return _positions(session, sequences(session))
+
+
+def read_readable(session: ReadSession) -> tuple[dict[tuple[str, str], Position], list[Sequence]]:
+    """Return the positions that the role may read, and the sequences that it may not."""
+    found = sequences(session)
+    readable = {row.oid for row in session.rows(READABLE, [[s.oid for s in found]])}
+    positions = _positions(session, [s for s in found if s.oid in readable])
+    return positions, [s for s in found if s.oid not in readable]
 
 
 def _positions(session: ReadSession, found: list[Sequence]) -> dict[tuple[str, str], Position]:
