@@ -41,7 +41,7 @@ STATES = (State.SCHEMA_COPIED, State.REPLICATING, State.SEQ_SYNCED, State.CUTOVE
 UNSYNCED = STATES[:2]
 NEXT = {
     State.SCHEMA_COPIED: "migrator advance, which copies what is not in yet",
-    State.CUTOVER: "migrator status; the destination serves, and rolling back would keep the difference",
+    State.CUTOVER: "mend what is named before the writes are given back: the source would serve with it",
 }
 COPY_AGAIN = "migrator rollback-to schema_copied, then migrator advance, copies all tables again"
 

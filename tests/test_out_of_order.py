@@ -98,6 +98,8 @@ def refusals(state: State) -> Iterator[Words]:
             yield from ((beside,), (beside, "--dry-run"))
     if state is State.CLEANED:
         yield from (("advance",), ("advance", "--dry-run"))
+    if state in (State.PLANNED, State.CLEANED):
+        yield ("copy-diff",)
 
 
 def looks(state: State) -> Iterator[Words]:
@@ -114,6 +116,8 @@ def looks(state: State) -> Iterator[Words]:
         yield from (("rollback-to", other, "--dry-run") for other in STATES[:last])
     if state in (State.REPLICATING, State.SEQ_SYNCED):
         yield from ((beside, "--dry-run") for beside in ("refresh", "rehearse"))
+    if state in (State.REPLICATING, State.SEQ_SYNCED, State.CUTOVER):
+        yield ("copy-diff",)
 
 
 def test_every_command_in_every_state_is_run_or_refused_by_the_table(walk: Walk) -> None:
