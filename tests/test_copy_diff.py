@@ -173,7 +173,7 @@ def test_a_quiet_pair_is_equal_and_told_in_short_and_in_full(moved: Road) -> Non
     assert answer["different"] == 0
     # A whole segment's end is a position that no record reaches.
     moved.on_source("select pg_switch_wal()")
-    assert command(moved, "copy-diff", "--timeout", "10").code == 0
+    assert command(moved, "copy-diff", "--timeout", "2").code == 0
 
 
 def test_rows_of_one_side_alone_end_with_exit_code_4(moved: Road) -> None:
