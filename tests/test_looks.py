@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator.diff.looks import Count, Look, Verdict
@@ -68,6 +68,7 @@ HISTORIES = (
 )
 
 
+@settings(max_examples=400)
 @given(*HISTORIES)
 def test_what_a_stream_has_carried_is_never_said_to_differ(
     moves: list[list[tuple[int, bool]]], delays: list[int]
@@ -75,6 +76,7 @@ def test_what_a_stream_has_carried_is_never_said_to_differ(
     assert look(History(False, 0), moves, delays).verdict is not Verdict.DIFFERS
 
 
+@settings(max_examples=400)
 @given(*HISTORIES, st.booleans(), st.integers(0, 2))
 def test_counts_that_differ_are_never_said_to_be_equal(
     moves: list[list[tuple[int, bool]]], delays: list[int], lost: bool, surplus: int
@@ -94,3 +96,7 @@ def test_a_table_at_rest_is_equal_or_differs_at_once(delays: list[int], lost: bo
 def test_rows_that_come_and_go_do_not_hide_what_is_missing_of_the_others() -> None:
     assert Look(8, Count(12, 9), Count(12, 8)).missing == 1
     assert Look(8, Count(12, 8), Count(12, 8)).verdict is Verdict.MOVING
+
+
+def test_a_row_that_goes_during_the_look_does_not_hide_one_too_many() -> None:
+    assert Look(5, Count(4, 4), Count(4, 4)).verdict is Verdict.MOVING
