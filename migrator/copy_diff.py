@@ -51,9 +51,10 @@ def require_copied(state: State) -> None:
     if state in STATES:
         return
     following = Lifecycle(state).next()
-    why = "nothing is copied yet" if following else "its streams are gone"
+    allowed = following.name if following else "nothing: the streams are gone"
     raise OutOfOrder(
-        f"refused: the migration is {state}, and {NAME} compares from {STATES[0]} to {STATES[-1]}: {why}",
+        f"refused: the migration is {state}, and {NAME} compares from {STATES[0]} to {STATES[-1]}; "
+        f"what is allowed now is {allowed}",
         hint="migrator advance" if following else "migrator status",
         state=state.value,
         allowed=[following.name] if following else [],
