@@ -159,7 +159,7 @@ class Answers:
             if record is not None:
                 require_pinned(record, ctx)
             plan.refuse_half_back(ctx, state)
-            plan.refuse_too_early(ctx, state, part)
+            plan.refuse_untimely(ctx, state, part)
             before = part.transition if record else "plan"
             findings = self.preflight.look(ctx, before, self._journal, record)
             sql = plan.statements(ctx, steps)

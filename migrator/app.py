@@ -145,7 +145,7 @@ class App(Answers):
             state = self._known().state
             steps = plan.part_path(state, part)
             plan.refuse_half_back(ctx, state)
-            plan.refuse_too_early(ctx, state, part)
+            plan.refuse_untimely(ctx, state, part)
             if not plan.is_past_checks(ctx, part.whole):
                 plan.refuse_blocked(self.preflight.guard(ctx, part.transition, self.journal(), record))
             runner = Runner(self.journal(), record.id, replace(ctx, leads=not part.stops_short))

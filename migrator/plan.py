@@ -83,8 +83,13 @@ def part_path(state: State, part: Part) -> Transition:
     return part.steps if part.is_last else replace(part.steps, target=state)
 
 
-def refuse_too_early(ctx: ReadContext, state: State, part: Part) -> None:
-    """Raise OutOfOrder when a step is not done that must be before this part."""
+def refuse_untimely(ctx: ReadContext, state: State, part: Part) -> None:
+    """Raise OutOfOrder when a step is not done that must be before this part.
+
+    Raises PastNoReturn when it may be repeated before the cutover only, and that is committed.
+    """
+    if part.again:
+        refuse_past_no_return(ctx, part.whole)
     for name in part.before if state is part.whole.source else ():
         if not load_step(name).gate and not isinstance(load_step(name).probe(ctx), Done):
             needed = part_of(name).name

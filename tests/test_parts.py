@@ -132,6 +132,29 @@ def test_the_old_scripts_in_their_order_under_a_writer(
     assert compare(source_database, destination_database, set_aside={"public.ledger": found}) == []
 
 
+def test_between_disable_src_and_re_routing_status_knows_and_the_way_back_is_there(
+    source_database: str, destination_database: str, project: Callable[..., Project]
+) -> None:
+    with connect(source_database) as connection:
+        connection.execute(b"create table t (id int primary key)")
+    move = project(source_database, destination_database)
+    move.run("copy-schema", "--yes")  # plans it, too
+    move.run("advance", "--to", "seq_synced", "--yes")
+    move.run("disable-src", "--yes")
+    status = move.json("status")
+    assert (status["state"], status["next"]) == ("seq_synced", "migrator advance")
+    assert status["stream"]["direction"] == "back"
+    with connect(destination_database) as connection:
+        connection.execute(b"insert into t values (1)")
+    assert "the cutover is committed in the databases" in refusal(move, "copy-seq")
+    move.run("rollback-to", "replicating", "--yes")
+    with connect(source_database) as connection:
+        assert connection.execute("select id from t").fetchall() == [(1,)]
+        connection.execute(b"insert into t values (2)")
+    move.run("advance", "--to", "cleaned", "--yes")
+    assert compare(source_database, destination_database) == []
+
+
 def identities(url: str) -> list[tuple[str, str]]:
     with connect(url) as connection:
         return connection.execute(IDENTITIES.encode()).fetchall()  # type: ignore[return-value]
