@@ -222,6 +222,9 @@ create view h.on_keyed as select id, times from h.keyed where n > 3;
 create view h.checked as select * from h.parent where id < 1000 with cascaded check option;
 create view h.steps as
     with recursive s (n) as (values (1) union all select n + 1 from s where n < 5) select n from s;
+create view h.hall as select 1 as x;
+create view h.mirror as select x from h.hall;
+create or replace view h.hall as select x from h.mirror;
 create materialized view h.counts with (fillfactor = 80) as
     select mood, count(*) as times from h.gen group by mood;
 create unique index on h.counts (mood);

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from migrator.pg.column_types import PARTS
 from migrator.pg.versions import Feature, has
 
 if TYPE_CHECKING:
@@ -31,27 +32,8 @@ STORED = {True: "a.attgenerated = ''", False: "true"}
 
 # The types of the columns and all they are made of, each with whether it must travel as text.
 # A user-defined type's oid is 16384 or more.
-TEXT_TYPES = """
-with recursive part (root, type) as (
-    select t.oid, t.oid
-    from pg_catalog.pg_type t
-    where t.oid = any (%s)
-    union
-    select p.root, q.type
-    from part p
-    join pg_catalog.pg_type t on t.oid = p.type
-    cross join lateral (
-        select t.typbasetype where t.typtype = 'd'
-        union all
-        select t.typelem where t.typelem <> 0 and t.typlen = -1
-        union all
-        select r.rngsubtype from pg_catalog.pg_range r where r.rngtypid = t.oid
-        union all
-        select a.atttypid
-        from pg_catalog.pg_attribute a
-        where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-    ) as q (type)
-)
+TEXT_TYPES = f"""
+with recursive {PARTS.format(roots="t.oid = any (%s)")}
 select distinct p.root
 from part p
 join pg_catalog.pg_type t on t.oid = p.type

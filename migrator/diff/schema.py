@@ -11,7 +11,7 @@ from __future__ import annotations
 from sys import intern
 from typing import TYPE_CHECKING, NamedTuple
 
-from migrator.pg.catalog import USER_SCHEMA
+from migrator.pg.catalog import USER_SCHEMA, not_of_extension
 
 if TYPE_CHECKING:
     from migrator.pg.session import ReadSession
@@ -37,17 +37,10 @@ from (
 ) o
 group by 1
 """
-NOT_OF_EXTENSION = """
-not exists (
-    select
-    from pg_catalog.pg_depend e
-    where e.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass and e.objid = {oid} and e.deptype = 'e'
-)
-"""
 
 
 def _mine(catalog: str, oid: str) -> str:
-    return f"{USER_SCHEMA} and {NOT_OF_EXTENSION.format(catalog=catalog, oid=oid)}"
+    return f"{USER_SCHEMA} and {not_of_extension(catalog, oid)}"
 
 
 # v views, m materialized ones, f foreign tables.

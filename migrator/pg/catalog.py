@@ -21,15 +21,17 @@ n.nspname !~ '^pg_'
            and coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') ~ '^migrator:')
 """
 
-NOT_OF_EXTENSION = """
-not exists (
+
+def not_of_extension(catalog: str, oid: str) -> str:
+    """Return the condition that a catalog's row, named by the expression ``oid``, is of no extension."""
+    return f"""not exists (
     select
     from pg_catalog.pg_depend e
-    where e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-      and e.objid = c.oid
-      and e.deptype = 'e'
-)
-"""
+    where e.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass and e.objid = {oid} and e.deptype = 'e'
+)"""
+
+
+NOT_OF_EXTENSION = not_of_extension("pg_class", "c.oid")
 
 # The kinds: r table, p partitioned table. A usable replica identity is a full one, or an index
 # that is unique, immediate, valid, whole, and over columns that cannot be null

@@ -12,7 +12,9 @@ from migrator.step import Absent, Done, Found, Partial, Step
 if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
-# A view that another one reads comes first: its depth is the longest way down to it.
+# A view that another one reads comes first: its depth is the longest way down from it. Views that read
+# each other, which nobody can query and PostgreSQL lets stand, have no end of ways: none is longer than
+# there are views.
 VIEWS = """
 with recursive reads (view, base) as (
     select distinct r.ev_class, d.refobjid
@@ -27,7 +29,10 @@ with recursive reads (view, base) as (
 chain (view, base, depth) as (
     select view, base, 1 from reads
     union
-    select c.view, r.base, c.depth + 1 from chain c join reads r on r.view = c.base
+    select c.view, r.base, c.depth + 1
+    from chain c
+    join reads r on r.view = c.base
+    where c.depth < (select count(distinct view) from reads)
 )
 select n.nspname as schema,
        c.relname as name,
