@@ -41,28 +41,6 @@ def test_every_check_has_a_manual_and_a_test() -> None:
         assert f'"{name}"' in tests, name
 
 
-def test_triggers_and_rules_that_fire_for_replicated_changes(
-    source_database: str, destination_database: str, look: Callable[..., Findings]
-) -> None:
-    execute(
-        source_database,
-        'create schema "S 1"',
-        'create table "S 1"."T""x" (id int primary key)',
-        "create function f() returns trigger language plpgsql as 'begin return new; end'",
-        'create trigger "a B" before insert on "S 1"."T""x" for each row execute function f()',
-        'alter table "S 1"."T""x" enable always trigger "a B"',
-        'create rule "r R" as on delete to "S 1"."T""x" do also notify deleted',
-        'alter table "S 1"."T""x" enable replica rule "r R"',
-    )
-    found = look(source_database, destination_database)
-    assert found.of("always_triggers") == [
-        ("block", '"S 1"."T""x"."a B"'),
-        ("block", '"S 1"."T""x"."r R"'),
-    ]
-    execute(source_database, *found.fixes("always_triggers"))
-    assert look(source_database, destination_database).of("always_triggers") == []
-
-
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
@@ -175,24 +153,6 @@ def test_an_extension_that_the_destination_does_not_have(
     assert look(source_database, destination_database).of("missing_extensions") == []
 
 
-def test_tables_of_extensions_that_hold_rows_of_the_user(
-    source_database: str, destination_database: str, look: Callable[..., Findings]
-) -> None:
-    execute(
-        source_database,
-        "create extension citext",
-        'create table "Jobs" (id int primary key)',
-        'alter extension citext add table "Jobs"',
-        # What the extension's own script does with pg_extension_config_dump().
-        "update pg_extension set extconfig = array['\"Jobs\"'::regclass::oid], extcondition = array['']"
-        " where extname = 'citext'",
-    )
-    found = look(source_database, destination_database)
-    assert found.of("extension_tables") == [("warn", 'public."Jobs"')]
-    execute(source_database, 'alter extension citext drop table "Jobs"')
-    assert look(source_database, destination_database).of("extension_tables") == []
-
-
 def test_a_role_that_the_destination_does_not_have(
     source_cluster: EmbeddedServer,
     source_database: str,
@@ -269,16 +229,6 @@ def test_a_role_that_may_not(
     assert look(*urls).of("privileges") == []
     for url in (source_database, destination_database):
         execute(url, 'alter role "mere mortal" nosuperuser')
-
-
-def test_a_table_without_identity(
-    source_database: str, destination_database: str, look: Callable[..., Findings]
-) -> None:
-    execute(source_database, 'create table "No key" (id int)')
-    found = look(source_database, destination_database)
-    assert found.of("replica_identity") == [("block", 'public."No key"')]
-    execute(source_database, *found.fixes("replica_identity"))
-    assert look(source_database, destination_database).of("replica_identity") == []
 
 
 def test_a_destination_that_is_older_than_the_source(

@@ -253,6 +253,14 @@ comment on trigger later on h.gen is 'trigger';
 create rule no_delete as on delete to h.tree where old.id = 1 do instead nothing;
 create rule also as on insert to h.sorted do also notify sorted;
 comment on rule no_delete on h.tree is 'rule';
+create table h.told (id int generated always as identity primary key, what text);
+alter table h.told owner to hairy_owner;
+create function h.tell() returns trigger language plpgsql
+    as 'begin insert into h.told (what) values (tg_op); return null; end';
+create trigger tell after insert or update or delete on h.tree for each statement execute function h.tell();
+alter table h.tree enable always trigger tell;
+create rule tell as on insert to h.tree do also insert into h.told (what) values ('rule');
+alter table h.tree enable always rule tell;
 create policy own on h.gen as restrictive for update to hairy_reader, "hairy auditor"
     using (n > 0 and label = current_user) with check (n > 1);
 alter table h.gen enable row level security;
@@ -320,6 +328,8 @@ update h.by_index set a = 2;
 update h.hashed set v = 'w' where id % 3 = 0;
 insert into h.people values ('Bob');
 update h.broken set tree = 1;
+insert into h.tree values (7, 2), (8, 7);
+update h.tree set up = 1 where id = 8;
 update h.swap set place = 3 - place;
 insert into h.booking values (2, '[2020-01-01,2020-01-02)');
 truncate h.line;
@@ -397,7 +407,7 @@ def hairy(
     return moved
 
 
-def test_a_hairy_schema_is_equal_at_the_end(
+def test_a_hairy_schema_is_equal_at_the_end_and_statement_triggers_and_rules_have_fired_once(
     hairy: Project, source_database: str, destination_database: str
 ) -> None:
     with connect(source_database) as session:

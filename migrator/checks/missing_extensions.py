@@ -1,11 +1,14 @@
-"""Every extension of the source can be created on the destination.
+"""Every extension of the source can be created on the destination, no older than here.
 
-Why it matters: its types and functions are in the way of everything that uses them.
-How to fix: install the extension's package on the destination's host.
+Why it matters: its types and functions are in the way of everything that uses them. The destination creates
+the version that is the default there; an older one may lack what the schema uses.
+How to fix: install the extension's package on the destination's host, in the source's version or a newer one.
+When to ignore: the version is older, and nothing uses what came later.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
@@ -22,7 +25,7 @@ AVAILABLE = "select name, default_version as version from pg_catalog.pg_availabl
 
 
 def check(ctx: ReadContext) -> Iterator[Finding]:
-    """Compare by name; another default version is told."""
+    """Compare by name, then by version."""
     available = {row.name: row.version for row in ctx.destination.rows(AVAILABLE)}
     for row in ctx.source.rows(INSTALLED):
         if row.name not in available:
@@ -33,8 +36,15 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
                 f"install the package that brings {row.name} on the destination's host",
             )
         elif available[row.name] != row.version:
+            older = _number(available[row.name]) < _number(row.version)
             yield Finding(
-                Severity.INFO,
+                Severity.WARN if older else Severity.INFO,
                 row.name,
-                f"extension {row.name} is {row.version} here and {available[row.name]} there",
+                f"extension {row.name} is {row.version} here and {'only ' if older else ''}"
+                f"{available[row.name]} there",
+                f"install {row.name} {row.version} or newer on the destination's host" if older else "",
             )
+
+
+def _number(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
