@@ -9,6 +9,7 @@ from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from migrator.demo.servers import EmbeddedServer
     from tests.fixtures.findings import Findings
@@ -216,27 +217,37 @@ def test_extensions_whose_tables_are_more_than_tables(
     assert look(source_database, destination_database).of("unmovable_extensions") == []
 
 
-def test_a_library_that_only_the_source_preloads(
-    source_cluster: EmbeddedServer,
-    destination_cluster: EmbeddedServer,
+def test_an_extension_that_cannot_be_created_before_its_library_is_preloaded(
     source_database: str,
     destination_database: str,
+    cluster_directory: Path,
     look: Callable[..., Findings],
 ) -> None:
-    execute(source_database, "create extension pg_stat_statements")
-    source_cluster.configure({"shared_preload_libraries": "auto_explain, pg_stat_statements"})
-    source_cluster.restart()
-    try:
-        found = look(source_database, destination_database)
-        assert found.of("preloaded_libraries") == [("warn", "pg_stat_statements")]
-        found.repair("preloaded_libraries")
-        destination_cluster.restart()
-        assert look(source_database, destination_database).of("preloaded_libraries") == []
-    finally:
-        source_cluster.configure({"shared_preload_libraries": ""})
-        execute(destination_database, "alter system reset shared_preload_libraries")
-        for cluster in (source_cluster, destination_cluster):
-            cluster.restart()
+    # The destination is led to believe that it could create it.
+    directory = cluster_directory / "more" / "extension"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "pg_cron.control").write_text("default_version = '1.6'\n")
+    database = destination_database.rpartition("/")[2]
+    execute(
+        destination_database,
+        f"alter database {database} set extension_control_path = '{directory.parent}:$system'",
+    )
+    execute(
+        source_database,
+        "create extension citext",
+        "update pg_extension set extname = 'pg_cron', extversion = '1.6' where extname = 'citext'",
+    )
+    found = look(source_database, destination_database)
+    assert found.of("missing_extensions") == [("block", "pg_cron")]
+    assert found.fixes("missing_extensions") == [
+        "alter system set shared_preload_libraries = 'pg_cron'; -- then restart the server"
+    ]
+    execute(
+        source_database,
+        "update pg_extension set extname = 'citext' where extname = 'pg_cron'",
+        "drop extension citext",
+    )
+    assert look(source_database, destination_database).of("missing_extensions") == []
 
 
 def test_jobs_inside_the_database(
