@@ -343,7 +343,7 @@ def test_what_newer_versions_have_no_more(
         ("block", "view public.activity"),
     ]
     told = found.text("removed_features")
-    assert "column pg_catalog.pg_stat_activity.wait," in told
+    assert "column pg_catalog.pg_stat_activity.wait: gone" in told
     assert "type abstime" in told
     assert "setting operator_precedence_warning" in told
     assert "function int4add(integer,integer)" in told

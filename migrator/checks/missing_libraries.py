@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
 from migrator.pg.catalog import USER_SCHEMA, not_of_extension
-from migrator.pg.preload import directory, sizes
+from migrator.pg.preload import can_look, directory, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,16 +42,23 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     libraries = ctx.source.rows(LIBRARIES)
     if not libraries:
         return
+    blind = not can_look(ctx.destination)
     own = directory(ctx.destination, "PKGLIBDIR")
     searched = [place.replace("$libdir", own) for place in ctx.destination.value(PATH).split(":")]
     places = {row.library: _places(row.library, own, searched) for row in libraries}
     there = sizes(ctx.destination, (path for paths in places.values() for path in paths))
     for row in libraries:
         if not there.keys() & set(places[row.library]):
+            where = "the destination's host"
             yield Finding(
-                Severity.BLOCK,
+                Severity.WARN if blind else Severity.BLOCK,
                 row.library,
-                f"library {row.library} of {row.functions} is not on the destination's host",
+                f"library {row.library} of {row.functions} "
+                + (
+                    f"may not be on {where}: its version has nobody look there"
+                    if blind
+                    else f"is not on {where}"
+                ),
                 f"install {row.library}, built for version {ctx.destination_server.major}, on the "
                 "destination's host",
             )

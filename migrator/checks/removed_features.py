@@ -158,14 +158,17 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
         rows = ctx.source.rows(used)
         names = sorted({row.used for row in rows})
         gone = {row.name for row in ctx.destination.rows(lacking, [names])} if names else set()
+        lacked: dict[str, list[str]] = {}
         for row in rows:
             if row.used in gone:
-                yield Finding(
-                    Severity.BLOCK,
-                    row.user,
-                    f"{row.user} uses {kind} {row.used}, which the destination's version does not have",
-                    f"drop {row.user}, or write it without {row.used}",
-                )
+                lacked.setdefault(row.user, []).append(row.used)
+        for user, what in lacked.items():
+            yield Finding(
+                Severity.BLOCK,
+                user,
+                f"{user} uses {kind} {', '.join(what)}: gone from the destination's version",
+                f"drop {user}, or write it without {', '.join(what)}",
+            )
     if ctx.destination_server.has(Feature.NO_POSTFIX_OPERATORS):
         for row in ctx.source.rows(POSTFIX):
             yield Finding(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
 from migrator.pg.catalog import USER_SCHEMA, label, not_of_extension
-from migrator.pg.preload import directory, sizes
+from migrator.pg.preload import can_look, directory, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +56,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     ]
     if not files:
         return
+    blind = not can_look(ctx.destination)
     here, there = (
         f"{directory(ctx.source, 'SHAREDIR')}/tsearch_data",
         (f"{directory(ctx.destination, 'SHAREDIR')}/tsearch_data"),
@@ -64,9 +65,11 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     theirs = sizes(ctx.destination, (f"{there}/{file}" for _, file in files))
     for dictionary, file in files:
         have, want = theirs.get(f"{there}/{file}"), mine.get(f"{here}/{file}")
-        if have is None:
+        if blind:
+            what, severity = f"{file}, for which its version has nobody look there", Severity.WARN
+        elif have is None:
             what, severity = f"{there}/{file}, which is not on the destination's host", Severity.BLOCK
-        elif have != want:
+        elif want is not None and have != want:
             what, severity = f"{file}, which is another file on the destination's host", Severity.WARN
         else:
             continue

@@ -11,6 +11,7 @@ from enum import Enum, auto
 class Feature(Enum):
     """A capability that not every version has."""
 
+    ABSOLUTE_FILE_PATHS = auto()
     ANALYZE_SEVERAL = auto()
     CLIENT_CONNECTION_CHECK = auto()
     COVERING_INDEXES = auto()
@@ -45,6 +46,7 @@ class Feature(Enum):
 # The first server_version_num that has it, from that version's release notes.
 SINCE: dict[Feature, int] = {
     Feature.LOGICAL_REPLICATION: 100000,
+    Feature.ABSOLUTE_FILE_PATHS: 110000,
     Feature.ANALYZE_SEVERAL: 110000,
     Feature.COVERING_INDEXES: 110000,
     Feature.EXTENDED_HASHES: 110000,
