@@ -28,13 +28,17 @@ from migrator.observe import (
 )
 from migrator.parts import PARTS
 from migrator.pg.conninfo import database_of
+from migrator.pg.names import Names
+from migrator.pg.session import shown
 from migrator.preflight import Preflight
 from migrator.report import (
     CheckReport,
     HistoryReport,
+    MiscReport,
     PlanReport,
     ProgressReport,
     StatusReport,
+    UnreplicatedReport,
 )
 from migrator.store.journal import Journal, MigrationRecord
 from migrator.waivers import parse
@@ -139,6 +143,17 @@ class Answers:
         with observer(self.config.source.url, "source", None) as session:
             inventory = read_inventory(session, parts, new_name=new_name, with_passwords=with_passwords)
         return definition(inventory, form, empty=empty)
+
+    def unreplicated(self) -> MiscReport:
+        """List what logical replication does not carry; looks at the source alone."""
+        from migrator.pg.unreplicated import unreplicated
+
+        record = self._planned()
+        with observer(self.config.source.url, "source", record) as session:
+            names = Names(record.name, record.key) if record else None
+            found = unreplicated(session, self.config.tables, names)
+        objects = tuple(UnreplicatedReport(o.kind, o.name, o.becomes, o.bytes) for o in found)
+        return MiscReport(self.name, shown(self.config.source.url), objects)
 
     def preview_advance(self, to: State | None) -> PlanReport:
         """Say what ``advance`` would do: the same guard and the same probes, and nothing written."""

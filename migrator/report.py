@@ -60,6 +60,25 @@ class CheckReport(Report):
 
 
 @dataclass(frozen=True)
+class UnreplicatedReport(Report):
+    """One object that logical replication does not carry; ``bytes`` is None where it has no size."""
+
+    kind: str
+    name: str
+    becomes: str
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class MiscReport(Report):
+    """What the source has that logical replication does not carry, kind by kind."""
+
+    migration: str
+    source: str
+    objects: tuple[UnreplicatedReport, ...]
+
+
+@dataclass(frozen=True)
 class StepReport(Report):
     """One step: ``found`` is absent, partial, done, conflict, or empty when it was not looked at."""
 

@@ -414,6 +414,7 @@ def test_a_hairy_schema_is_equal_at_the_end_and_statement_triggers_and_rules_hav
         session.execute("create temporary table passing (id int primary key)")
         session.execute("create temporary sequence passing_too")
         hairy.run("advance", "--to", "replicating", "--yes")
+        assert "migrator_" not in str(hairy.json("check-misc")["objects"]), "what is ours is not listed"
         session.execute(LATER)
     hairy.run("advance", "--to", "cleaned", "--yes")
 

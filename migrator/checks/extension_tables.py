@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
+from migrator.pg.extension_rows import tables_with_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,27 +20,13 @@ if TYPE_CHECKING:
 
 GROUP = Group.MISC
 
-# An extension says of each such table which rows are the user's, as pg_dump asks for them.
-CONFIGURATION = """
-select e.extname as extension,
-       c.oid::pg_catalog.regclass::text as relation,
-       pg_catalog.format(
-           'select exists (select from %s %s)', c.oid::pg_catalog.regclass, t.condition) as query
-from pg_catalog.pg_extension e
-cross join lateral unnest(e.extconfig, e.extcondition) as t (oid, condition)
-join pg_catalog.pg_class c on c.oid = t.oid
-where c.relkind in ('r', 'p')
-order by 1, 2
-"""
-
 
 def check(ctx: ReadContext) -> Iterator[Finding]:
     """List those with rows that the extension calls the user's."""
-    for row in ctx.source.rows(CONFIGURATION):
-        if ctx.source.value(row.query):
-            yield Finding(
-                Severity.WARN,
-                row.relation,
-                f"rows of {row.relation}, a table of extension {row.extension}, are not migrated",
-                f"copy the rows of {row.relation} by hand where they are yours",
-            )
+    for extension, relation in tables_with_rows(ctx.source):
+        yield Finding(
+            Severity.WARN,
+            relation,
+            f"rows of {relation}, a table of extension {extension}, are not migrated",
+            f"copy the rows of {relation} by hand where they are yours",
+        )

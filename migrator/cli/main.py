@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "check-db": "Write the source's database as the definition of a new cluster.",
     "check-hba": "Write the source's pg_hba.conf as the definition of a new cluster.",
     "check-repl": "Tell which tables cannot be replicated, and give them an identity.",
+    "check-misc": "List what logical replication does not carry.",
     "copy-schema": "Copy the schema to the destination.",
     "create-pub": "Publish the tables on the source.",
     "create-sub": "Copy all rows and subscribe the destination to the source.",

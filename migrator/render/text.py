@@ -16,12 +16,14 @@ from migrator.render.units import (
     seconds_text,
     visible,
 )
+from migrator.render.unreplicated import unreplicated
 from migrator.report import (
     AdvanceReport,
     AttemptReport,
     CheckReport,
     HistoryReport,
     IndexProgress,
+    MiscReport,
     PartReport,
     PlanReport,
     ProgressReport,
@@ -47,6 +49,7 @@ def text(report: Report, _verbose: bool = False) -> list[str]:
 
 
 text.register(CopyDiffReport, copy_diff)
+text.register(MiscReport, unreplicated)
 
 
 @text.register(StatusReport)
