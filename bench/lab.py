@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from migrator.demo.servers import EmbeddedServer, find_binaries, work_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOK_EVERY = 0.05
@@ -79,8 +79,8 @@ class Ran:
     children: dict[str, float]
 
 
-def run(*words: object, **options: Any) -> Ran:
-    """Run a program to its end and watch its memory; one that fails ends the bench."""
+def run(*words: object, accepted: Collection[int] = (0,), **options: Any) -> Ran:
+    """Run a program to its end and watch its memory; another exit code than ``accepted`` ends the bench."""
     memory, children = 0.0, dict[str, float]()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         started, used = time.monotonic(), _used()
@@ -99,7 +99,7 @@ def run(*words: object, **options: Any) -> Ran:
         took = time.monotonic() - started
         out.seek(0)
         errors.seek(0)
-        if process.returncode != 0:
+        if process.returncode not in accepted:
             sys.exit(f"{' '.join(map(str, words))} failed: {errors.read().decode()[-2000:]}")
         children.pop("", None)
         return Ran(took, _used() - used, out.read(), memory, children)
@@ -147,11 +147,12 @@ class Migrator:
         profiled = ["-m", "cProfile", "-o", profile] if profile else []
         return [sys.executable, *profiled, "-m", "migrator", "--config", self.config, "--yes", *command]
 
-    def run(self, *command: str, profile: Path | None = None) -> Ran:
+    def run(self, *command: str, profile: Path | None = None, accepted: Collection[int] = (0,)) -> Ran:
         """Run a command of migrator."""
         # Installed programs are compiled once; not to be kept from it is part of a fair start-up time.
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-        return run(*self.words(*command, profile=profile), cwd=ROOT, env=environment)
+        words = self.words(*command, profile=profile)
+        return run(*words, accepted=accepted, cwd=ROOT, env=environment)
 
     def parts(self) -> dict[str, float]:
         """Return the seconds of every step that took some."""

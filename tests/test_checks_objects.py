@@ -61,7 +61,9 @@ def test_what_reaches_out_of_the_database(
         "create view near as select count(*) as n from far",
         'create materialized view "Kept" as select * from near with no data',
         "create server files foreign data wrapper file_fdw",
-        "create foreign table \"Pass\" (line text) server files options (filename '/etc/passwd')",
+        "create foreign table \"Read\" (line text) server files options (filename '/nowhere/it''s')",
+        "create foreign table \"Run\" (line text) server files options (program 'nowhere --with secret')",
+        "create foreign table there (line text) server files options (filename '/etc/passwd')",
         "create function call_out() returns void language sql"
         " as $$ select dblink_connect('host=h.example') $$",
     )
@@ -69,15 +71,16 @@ def test_what_reaches_out_of_the_database(
     assert found.of("foreign_servers") == [
         ("warn", '"Else where"'),
         ("warn", "dblink"),
-        ("warn", "files"),
         ("warn", "itself"),
-        ("warn", 'public."Pass"'),
+        ("warn", 'public."Read"'),
+        ("info", 'public."Run"'),
     ]
     told = found.text("foreign_servers")
     assert "1 user mappings with their passwords" in told
     assert "dbname=x host=h.example" in told
     assert "the server's own host" in told
-    assert "reads file /etc/passwd" in told
+    assert "reads file /nowhere/it's of" in told
+    assert "reads program nowhere of" in told
     assert "public.call_out()" in told
     assert "secret" not in told + "".join(found.fixes("foreign_servers"))
     execute(source_database, "update pg_class set relispopulated = true where relname = 'Kept'")
@@ -259,7 +262,8 @@ def test_jobs_inside_the_database(
         "create schema cron",
         "create table cron.job (jobid bigint primary key, schedule text, command text, database text,"
         " active bool)",
-        f"insert into cron.job values (3, '@daily', E'vacuum\\n full', '{database}', true),"
+        "insert into cron.job values"
+        f" (3, '@daily', E'vacuum\\n full -- password=secret', '{database}', true),"
         f" (4, '@daily', 'x', '{database}', false), (5, '@daily', 'x', 'another', true)",
         "create schema pgagent",
         "create table pgagent.pga_job (jobid int primary key, jobname text, jobenabled bool)",
@@ -273,12 +277,12 @@ def test_jobs_inside_the_database(
     execute(destination_database, f"alter database {there} set cron.database_name = 'postgres'")
     found = look(source_database, destination_database)
     assert found.of("background_jobs") == [
-        ("warn", "destination: pg_cron"),
         ("warn", "source: pg_cron job 3"),
         ("warn", "source: pg_partman"),
         ("warn", 'source: pgagent job it\'s "one"'),
+        ("info", "destination: pg_cron"),
     ]
-    assert "'vacuum full' (@daily)" in found.text("background_jobs")
+    assert "'vacuum full -- password=***' (@daily)" in found.text("background_jobs")
     assert "public.events" in found.text("background_jobs")
     execute(destination_database, f"alter database {there} reset cron.database_name")
     execute(source_database, "drop schema cron, pgagent cascade", "drop table part_config")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
+from migrator.pg.redact import redact
 from migrator.pg.registry import Registry
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
             yield from _cron(session, soon=soon)
         elif tables.kept_in:
             yield Finding(
-                Severity.WARN,
+                Severity.INFO,
                 f"{session.side}: pg_cron",
                 f"pg_cron keeps its jobs in database {tables.kept_in}: some may run in this one",
                 f"see cron.job in database {tables.kept_in} of the {session.side}",
@@ -75,7 +76,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
 
 def _cron(session: ReadSession, *, soon: bool) -> Iterator[Finding]:
     for row in session.rows(CRON):
-        command = " ".join(row.command.split())
+        command = " ".join(redact(row.command).split())
         short = command if len(command) <= SHOWN else command[:SHOWN] + "…"
         stop = f"update cron.job set active = false where jobid = {row.job};"
         yield Finding(

@@ -14,6 +14,7 @@ from migrator.check import Finding, Group, Severity
 from migrator.errors import StatementFailed
 from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA
 from migrator.pg.column_types import PARTS
+from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ select c.oid::pg_catalog.regclass::text as relation,
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where to_jsonb(a) ->> 'attcompression' = 'l'
+where a.attcompression = 'l'
   and a.attnum > 0
   and not a.attisdropped
   and c.relkind in ('r', 'p', 'm')
@@ -92,7 +93,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
                 "without libxml",
                 "a destination that is built with libxml, or columns of type text",
             )
-    if ctx.destination.value(HAS_LZ4):
+    if not ctx.source_server.has(Feature.TOAST_COMPRESSION) or ctx.destination.value(HAS_LZ4):
         return
     for row in ctx.source.rows(LZ4_COLUMNS):
         what = "materialized view" if row.is_view else "table"

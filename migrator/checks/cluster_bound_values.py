@@ -31,7 +31,7 @@ FUNCTIONS = (
     "pg_current_wal_lsn",
     "pg_current_wal_insert_lsn",
 )
-# A default's expression is kept with the functions' object ids.
+# A default's expression is kept with the functions' object ids. Of the types that could hold what these give.
 BOUND = f"""
 with recursive {PARTS.format(roots="t.typtype in ('b', 'c', 'd')")},
 bound (type) as (
@@ -53,7 +53,10 @@ select c.oid::pg_catalog.regclass::text as relation,
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-left join pg_catalog.pg_attrdef f on f.adrelid = a.attrelid and f.adnum = a.attnum
+left join pg_catalog.pg_attrdef f
+  on f.adrelid = a.attrelid
+ and f.adnum = a.attnum
+ and a.atttypid = any (array['int8', 'numeric', 'text', 'varchar']::pg_catalog.regtype[])
 where (a.atttypid in (select type from bound) or f.adbin::text ~ (select pattern from calls))
   and a.attnum > 0
   and not a.attisdropped

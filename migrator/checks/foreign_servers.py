@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
 from migrator.pg.catalog import USER_SCHEMA, not_of_extension
+from migrator.pg.preload import sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,11 +40,16 @@ select pg_catalog.quote_ident(s.srvname) as name,
        ) as passwords
 from pg_catalog.pg_foreign_server s
 join pg_catalog.pg_foreign_data_wrapper w on w.oid = s.srvfdw
-where {not_of_extension("pg_foreign_server", "s.oid")}
+where w.fdwname <> 'file_fdw'
+  and {not_of_extension("pg_foreign_server", "s.oid")}
 order by 1
 """
+# Of a program its name alone: a password may be among its arguments.
 FILES = f"""
-select c.oid::pg_catalog.regclass::text as name, o.option_name as kind, o.option_value as path
+select c.oid::pg_catalog.regclass::text as name,
+       o.option_name as kind,
+       case o.option_name when 'program' then split_part(o.option_value, ' ', 1)
+                          else o.option_value end as path
 from pg_catalog.pg_foreign_table t
 join pg_catalog.pg_class c on c.oid = t.ftrelid
 cross join lateral pg_catalog.pg_options_to_table(t.ftoptions) o
@@ -107,14 +113,17 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
             f"is and leads to {where}, {what}",
             f"on the destination, after copy_schema: alter server {row.name} options (set host …)",
         )
-    for row in ctx.source.rows(FILES):
+    files = ctx.source.rows(FILES)
+    there = sizes(ctx.destination, (row.path for row in files))
+    for row in files:
         thing = "file" if row.kind == "filename" else "program"
-        yield Finding(
-            Severity.WARN,
-            row.name,
-            f"foreign table {row.name} reads {thing} {row.path} of the server's host",
-            f"have the {thing} on the destination's host",
-        )
+        if row.path not in there:
+            yield Finding(
+                Severity.WARN if thing == "file" else Severity.INFO,
+                row.name,
+                f"foreign table {row.name} reads {thing} {row.path} of the server's host",
+                f"have the {thing} on the destination's host",
+            )
     callers = [row.name for row in ctx.source.rows(CALLING)]
     if callers:
         more = f" and {len(callers) - SHOWN} more" if len(callers) > SHOWN else ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
 from migrator.config import Size
-from migrator.pg.catalog import wanted_tables
+from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA, label, selected
 from migrator.pg.column_types import HAS_EQUALITY, PARTS
 from migrator.pg.versions import Feature
 
@@ -29,6 +29,17 @@ BEFORE = ("plan", "copy_schema", "replicate")
 # Smaller tables are read through in a few milliseconds.
 LARGE = 8 * 1024 * 1024
 
+FULL = f"""
+select c.oid, n.nspname as schema, c.relname as name
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relreplident = 'f'
+  and c.relkind = 'r'
+  and c.relpersistence = 'p'
+  and {USER_SCHEMA}
+  and {NOT_OF_EXTENSION}
+order by 2, 3
+"""
 # The key is what the worker finds rows by, whatever the identity (GetRelationIdentityOrPK).
 KEYLESS = """
 select c.oid,
@@ -105,7 +116,11 @@ order by a.attrelid,
 
 def check(ctx: ReadContext) -> Iterator[Finding]:
     """Look at the tables whose identity is full."""
-    full = {t.oid: t for t in wanted_tables(ctx.source, ctx.config.tables) if t.identity == "full"}
+    full = {
+        row.oid: label(row.schema, row.name)
+        for row in ctx.source.rows(FULL)
+        if selected(row.schema, row.name, ctx.config.tables)
+    }
     if not full:
         return
     appliers = [ctx.destination_server]
@@ -117,28 +132,27 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
         methods.append("hash")
     keyless = {row.oid: row for row in ctx.source.rows(KEYLESS, [methods, list(full)])}
     for row in ctx.source.rows(WITHOUT_EQUALITY, {"tables": list(keyless)}):
-        label = full[row.relation].label
+        table = full[row.relation]
         yield Finding(
             Severity.BLOCK,
-            label,
-            f"table {label} has replica identity full, no primary key, and columns of types without "
+            table,
+            f"table {table} has replica identity full, no primary key, and columns of types without "
             f"equality: {row.columns}; the first UPDATE or DELETE would stop the stream",
-            f"add a primary key to {label}; or waive this where the table only gets inserts",
+            f"add a primary key to {table}; or waive this where the table only gets inserts",
         )
     slow = {oid: row for oid, row in keyless.items() if row.bytes >= LARGE and not (row.indexed and can_use)}
     column: dict[int, str] = {}
     if can_use:
         column = {row.relation: row.column for row in ctx.source.rows(SELECTIVE, [list(slow)])}
     for oid, row in slow.items():
-        label = full[oid].label
-        ready = oid in column
+        table, ready = full[oid], oid in column
         yield Finding(
             Severity.WARN,
-            label,
-            f"table {label} has replica identity full and nothing to find rows by: for each row that is "
+            table,
+            f"table {table} has replica identity full and nothing to find rows by: for each row that is "
             f"updated or deleted the stream's worker reads it through, {Size(row.bytes).text}",
-            f"create index concurrently on {label} ({column[oid]});"
+            f"create index concurrently on {table} ({column[oid]});"
             if ready
-            else f"add a primary key to {label}, or a unique index over columns that are not null",
+            else f"add a primary key to {table}, or a unique index over columns that are not null",
             "source" if ready else "",
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
-from migrator.pg.catalog import all_tables, wanted_tables
+from migrator.pg.catalog import label, selected
 from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
@@ -24,12 +24,19 @@ if TYPE_CHECKING:
 GROUP = Group.DB
 
 REFERENCES = """
-select pg_catalog.quote_ident(conname) as name, conrelid as referring, confrelid as referred
-from pg_catalog.pg_constraint
-where contype = 'f'
-  and confrelid = any (%s)
-  and conrelid = any (%s)
-order by 1
+select pg_catalog.quote_ident(k.conname) as key,
+       n.nspname as schema, c.relname as name, c.relpersistence = 'p' as is_logged,
+       fn.nspname as other_schema, f.relname as other_name, f.relpersistence = 'p' as other_is_logged
+from pg_catalog.pg_constraint k
+join pg_catalog.pg_class c on c.oid = k.conrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_class f on f.oid = k.confrelid
+join pg_catalog.pg_namespace fn on fn.oid = f.relnamespace
+where k.contype = 'f'
+  and c.relkind = 'r'
+  and f.relkind = 'r'
+  and c.oid <> f.oid
+order by 2, 3, 1
 """
 
 
@@ -37,16 +44,16 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     """Look for foreign keys from a table outside to one inside."""
     if not ctx.source_server.has(Feature.TRUNCATE_IN_STREAM):
         return
-    inside = {t.oid: t for t in wanted_tables(ctx.source, ctx.config.tables)}
-    outside = {t.oid: t for t in all_tables(ctx.source) if t.kind == "r" and t.oid not in inside}
-    if not outside:
-        return
-    for row in ctx.source.rows(REFERENCES, [list(inside), list(outside)]):
-        here, there = outside[row.referring].label, inside[row.referred].label
+    options = ctx.config.tables
+    for row in ctx.source.rows(REFERENCES):
+        inside = row.is_logged and selected(row.schema, row.name, options)
+        if inside or not (row.other_is_logged and selected(row.other_schema, row.other_name, options)):
+            continue
+        here, there = label(row.schema, row.name), label(row.other_schema, row.other_name)
         yield Finding(
             Severity.WARN,
             here,
-            f"{here}, whose rows stay, refers to {there} ({row.name}): a TRUNCATE … CASCADE of {there} would "
+            f"{here}, whose rows stay, refers to {there} ({row.key}): a TRUNCATE … CASCADE of {there} would "
             "stop the stream",
             f"truncate {there} never while the migration runs; or take {here} into [tables] include",
         )

@@ -143,7 +143,7 @@ WITH_OIDS = f"""
 select c.oid::pg_catalog.regclass::text as name
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where to_jsonb(c) ->> 'relhasoids' = 'true'
+where c.relhasoids
   and c.relkind in ('r', 'p')
   and c.relpersistence <> 't'
   and {USER_SCHEMA}
@@ -178,7 +178,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
                 f"drop operator {row.name};",
                 "source",
             )
-    if ctx.destination_server.has(Feature.NO_OIDS):
+    if ctx.destination_server.has(Feature.NO_OIDS) and not ctx.source_server.has(Feature.NO_OIDS):
         for row in ctx.source.rows(WITH_OIDS):
             yield Finding(
                 Severity.BLOCK,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
-from migrator.pg.catalog import wanted_tables
+from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA, label, selected
 from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
@@ -23,12 +23,17 @@ GROUP = Group.REPL
 SINCE = Feature.TABLE_ACCESS_METHODS
 
 # Another name for the same handler is the same method.
-OTHERS = """
-select c.oid as relation, pg_catalog.quote_ident(m.amname) as method
+OTHERS = f"""
+select n.nspname as schema, c.relname as name, pg_catalog.quote_ident(m.amname) as method
 from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_am m on m.oid = c.relam
-where c.oid = any (%s)
-  and m.amhandler <> 'pg_catalog.heap_tableam_handler'::pg_catalog.regproc
+where m.amhandler <> 'pg_catalog.heap_tableam_handler'::pg_catalog.regproc
+  and c.relkind = 'r'
+  and c.relpersistence = 'p'
+  and {USER_SCHEMA}
+  and {NOT_OF_EXTENSION}
+order by 1, 2
 """
 
 
@@ -36,14 +41,15 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     """Look at the handlers of the tables' access methods."""
     if not ctx.source_server.has(Feature.TABLE_ACCESS_METHODS):
         return
-    tables = {t.oid: t.label for t in wanted_tables(ctx.source, ctx.config.tables)}
     can_alter = ctx.source_server.has(Feature.SET_ACCESS_METHOD)
-    for row in ctx.source.rows(OTHERS, [list(tables)]):
-        label = tables[row.relation]
+    for row in ctx.source.rows(OTHERS):
+        if not selected(row.schema, row.name, ctx.config.tables):
+            continue
+        table = label(row.schema, row.name)
         yield Finding(
             Severity.WARN,
-            label,
-            f"table {label} is stored by access method {row.method}, whose changes need not be in the stream",
-            f"alter table {label} set access method heap;" if can_alter else f"store {label} as heap",
+            table,
+            f"table {table} is stored by access method {row.method}, whose changes need not be in the stream",
+            f"alter table {table} set access method heap;" if can_alter else f"store {table} as heap",
             "source" if can_alter else "",
         )

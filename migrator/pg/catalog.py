@@ -85,7 +85,8 @@ where c.relkind in ('r', 'p')
     + " order by n.nspname, c.relname"
 ).replace("{generated}", GENERATED_KEY)
 
-# Only these come over the wire: of many tables, few or none are new.
+# Only these come over the wire, and are asked for their sizes: of many tables, few or none are.
+UNLOGGED = TABLES.replace("c.relpersistence <> 't'", "c.relpersistence = 'u'")
 UNPUBLISHED = TABLES.replace(
     "where c.relkind in",
     """where not exists (
@@ -245,11 +246,8 @@ def unpublished_tables(source: ReadSession, names: Names, options: TablesSection
 
 def unlogged_tables(session: ReadSession, options: TablesSection, *, sizes: bool = False) -> list[Table]:
     """Return the unlogged tables that ``[tables]`` takes in; no stream carries their rows."""
-    return [
-        t
-        for t in all_tables(session, sizes=sizes)
-        if t.kind == "r" and t.persistence == "u" and selected(t.schema, t.name, options)
-    ]
+    rows = [Table(**row._asdict()) for row in session.rows(_sized(UNLOGGED, sizes))]
+    return [t for t in rows if t.kind == "r" and selected(t.schema, t.name, options)]
 
 
 def unanalyzed_tables(session: ReadSession) -> list[Table]:

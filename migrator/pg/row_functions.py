@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from migrator.pg.catalog import USER_SCHEMA, not_of_extension
+from migrator.pg.versions import Feature, has
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +40,7 @@ generated as (
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_attrdef f on f.adrelid = a.attrelid and f.adnum = a.attnum
     where a.atthasdef
-      and to_jsonb(a) ->> 'attgenerated' = 's'
+      and {{generated}}
 ),
 callers (kind, name, class, object, sub, oid) as (
     select 'generated column', name, 'pg_catalog.pg_class'::pg_catalog.regclass, attrelid, attnum::int, 0
@@ -179,7 +180,9 @@ class RowFunction:
 def row_functions(session: ReadSession) -> list[RowFunction]:
     """Return the functions in SQL and PL/pgSQL that are called for rows, directly or by one another."""
     callers: dict[int, set[Caller]] = {}
-    for row in session.rows(CALLERS):
+    generated = has(session.version, Feature.GENERATED_COLUMNS)
+    query = CALLERS.format(generated="a.attgenerated = 's'" if generated else "false")
+    for row in session.rows(query):
         callers.setdefault(row.function, set()).add(Caller(row.kind, row.name, row.oid))
     found: dict[int, RowFunction] = {}
     rows = session.rows(BODIES.format(which=BY_OID), [list(callers)]) if callers else []

@@ -39,6 +39,7 @@ class Feature(Enum):
     TABLE_ACCESS_METHODS = auto()
     TCP_USER_TIMEOUT = auto()
     TID_RANGE_SCAN = auto()
+    TOAST_COMPRESSION = auto()
     TRANSACTION_TIMEOUT = auto()
     TRUNCATE_IN_STREAM = auto()
 
@@ -64,6 +65,7 @@ SINCE: dict[Feature, int] = {
     Feature.NO_POSTFIX_OPERATORS: 140000,
     Feature.STREAM_IN_PROGRESS: 140000,
     Feature.TID_RANGE_SCAN: 140000,
+    Feature.TOAST_COMPRESSION: 140000,
     Feature.DATABASE_LOCALE_PROVIDER: 150000,
     Feature.SET_ACCESS_METHOD: 150000,
     Feature.SUBSCRIPTION_STATS: 150000,
