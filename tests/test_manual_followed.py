@@ -41,7 +41,7 @@ cd {context}
 ./create-pub --yes
 ./create-sub --yes
 ./copy-progress
-./copy-diff
+./copy-diff --rounds 1
 ./copy-seq 1000 --yes
 """
 CUTOVER = """
