@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTICE = "<!-- Written by docs/generate.py. -->"
 
 STEP_HEADINGS = ("Changes", "Recognised by", "Locks and cost", "If it fails", "Undo")
-CHECK_HEADINGS = ("Why it matters", "How to fix")
+# The last one where there is such a case.
+CHECK_HEADINGS = ("Why it matters", "How to fix", "When to ignore")
 
 LISTED = (errors.__name__, migrator.cli.main.__name__)
 

@@ -126,6 +126,19 @@ def run_checks(
     )
 
 
+def directions(ctx: ReadContext) -> Iterator[tuple[ReadContext, Severity]]:
+    """Yield the context as it is and, unless there is to be no way back, with the roles swapped.
+
+    With each how much it matters that the way cannot be gone: ``[cutover] reverse = "auto"`` does without.
+    """
+    yield ctx, Severity.BLOCK
+    if ctx.config.cutover.reverse != "off":
+        yield (
+            ctx.mirrored(),
+            Severity.BLOCK if ctx.config.cutover.reverse == "required" else Severity.WARN,
+        )
+
+
 def guarding(before: str, groups: Collection[str] = tuple(Group)) -> list[Check]:
     """Return the checks of ``groups`` that guard ``before``."""
     return [c for c in load_all().values() if before in c.before and c.group in groups]

@@ -345,19 +345,27 @@ def test_a_server_without_room_for_logical_replication_and_a_standby(
             "max_replication_slots": "0",
             "max_active_replication_origins": "0",
             "max_logical_replication_workers": "0",
+            "max_worker_processes": "0",
         },
     )
+    origins = "max_active_replication_origins" if poor.major >= 18 else "max_replication_slots"
     with poor:
         url = poor.url("postgres")
-        as_destination = look(source_database, url)
-        as_source = look(url, destination_database)
-    assert as_source.of("wal_level") == [("block", "source")]
-    assert as_destination.of("wal_level") == [("warn", "destination")]
-    assert as_source.of("free_slots") == [("block", "source")] * 2
-    assert "max_replication_slots" in as_source.text("free_slots")
-    assert "max_wal_senders" in as_source.text("free_slots")
-    assert "max_logical_replication_workers" in as_destination.text("free_slots")
-    assert "max_active_replication_origins" in as_destination.text("free_slots")
+        as_destination, as_source = look(source_database, url), look(url, destination_database)
+        one_way = look(source_database, url, cutover={"reverse": "off"})
+        # After the cutover the stream runs the other way, so that each side needs all of it.
+        for side, found in (("destination", as_destination), ("source", as_source)):
+            assert found.of("wal_level") == [("block", side)]
+            assert set(found.of("free_slots")) == {("block", side)}
+            for setting in ("max_replication_slots", "max_wal_senders", "max_worker_processes", origins):
+                assert setting in found.text("free_slots")
+            assert "max_logical_replication_workers" in found.text("free_slots")
+            found.repair("wal_level", "free_slots")
+        assert one_way.of("wal_level") == []
+        assert "max_wal_senders" not in one_way.text("free_slots")
+        poor.restart()
+        for found in (look(source_database, url), look(url, destination_database)):
+            assert found.of("wal_level") + found.of("free_slots") + found.of("connections") == []
     with standby(poor):
         assert look(source_database, url).of("servers_are_primaries") == [("block", "destination")]
         assert look(url, destination_database).of("servers_are_primaries") == [("block", "source")]

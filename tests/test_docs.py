@@ -108,4 +108,5 @@ def test_every_step_has_all_headings_in_order(generate: ModuleType, name: str) -
 def test_every_check_has_all_headings_in_order(generate: ModuleType, name: str) -> None:
     text = check.load_all()[name].manual
     found = [line.split(":")[0] for line in text.splitlines() if line.startswith(generate.CHECK_HEADINGS)]
-    assert tuple(found) == generate.CHECK_HEADINGS
+    # The last one is there where there is such a case.
+    assert tuple(found) in (generate.CHECK_HEADINGS, generate.CHECK_HEADINGS[:-1])

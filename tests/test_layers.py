@@ -107,6 +107,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
 STEP_HEADINGS = ("Changes", "Recognised by", "Locks and cost", "If it fails", "Undo")
 CHECK_HEADINGS = ("Why it matters", "How to fix")
+WHERE_THAT_CAN_BE = "When to ignore"
 
 
 def imports_of(path: Path) -> set[str]:
@@ -240,7 +241,8 @@ def test_the_docstring_of_a_step_is_its_manual(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(check.load_all()))
 def test_the_docstring_of_a_check_is_its_manual(name: str) -> None:
-    assert headings(check.load_all()[name].manual, CHECK_HEADINGS) == list(CHECK_HEADINGS)
+    found = headings(check.load_all()[name].manual, (*CHECK_HEADINGS, WHERE_THAT_CAN_BE))
+    assert found in (list(CHECK_HEADINGS), [*CHECK_HEADINGS, WHERE_THAT_CAN_BE])
 
 
 def headings(manual: str, wanted: tuple[str, ...]) -> list[str]:

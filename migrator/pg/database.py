@@ -226,6 +226,11 @@ def changes(kind: str, name: str, now: Properties, wanted: Properties) -> Iterat
             )
 
 
+def assignment(name: str, value: str) -> sql.Composed:
+    """Return ``name to value`` as ``alter role … set`` wants it for what the catalog holds."""
+    return sql.SQL("{} to {}").format(_variable(name), _value(name, value))
+
+
 def _role(name: str) -> sql.Composable:
     return sql.Identifier(name) if name else sql.SQL("public")
 

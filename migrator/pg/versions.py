@@ -21,6 +21,8 @@ class Feature(Enum):
     FULL_IDENTITY_BY_BTREE = auto()
     FULL_IDENTITY_BY_HASH = auto()
     GENERATED_COLUMNS = auto()
+    GRANT_OPTIONS = auto()
+    IDENT_VIEW = auto()
     IDLE_SESSION_TIMEOUT = auto()
     INDEX_PROGRESS = auto()
     LOGICAL_REPLICATION = auto()
@@ -32,6 +34,7 @@ class Feature(Enum):
     REINDEX_CONCURRENTLY = auto()
     RUN_AS_OWNER = auto()
     SAFE_SEARCH_PATH = auto()
+    SCHEMA_PUBLICATIONS = auto()
     SET_ACCESS_METHOD = auto()
     SHORTEST_FLOATS = auto()
     STREAM_IN_PROGRESS = auto()
@@ -67,9 +70,12 @@ SINCE: dict[Feature, int] = {
     Feature.TID_RANGE_SCAN: 140000,
     Feature.TOAST_COMPRESSION: 140000,
     Feature.DATABASE_LOCALE_PROVIDER: 150000,
+    Feature.IDENT_VIEW: 150000,
+    Feature.SCHEMA_PUBLICATIONS: 150000,
     Feature.SET_ACCESS_METHOD: 150000,
     Feature.SUBSCRIPTION_STATS: 150000,
     Feature.FULL_IDENTITY_BY_BTREE: 160000,
+    Feature.GRANT_OPTIONS: 160000,
     Feature.PARALLEL_STREAM: 160000,
     Feature.RUN_AS_OWNER: 160000,
     Feature.EVENT_TRIGGERS_SETTING: 170000,

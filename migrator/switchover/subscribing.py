@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from migrator.errors import StepFailed
+from migrator.errors import ConnectionLost, StepFailed, TimedOut
 from migrator.pg import publication
+from migrator.pg.conninfo import impatient
 from migrator.pg.redact import HIDDEN
 from migrator.pg.session import shown
 from migrator.pg.versions import Feature
@@ -24,10 +25,13 @@ UNLOGGED = (
     ("log_min_error_statement", "panic"),
     ("log_min_duration_statement", "-1"),
     ("pg_stat_statements.track_utility", "off"),
+    ("pgaudit.log", "none"),
 )
 # Values travel as text; a destination of 15 and newer tells the source so by itself.
 PLAIN_TEXT = "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3"
 CREATE = "create subscription {name} connection {conninfo} publication {publication} with ({options})"
+# Connects as the worker will, with the replication protocol, and finds no publication to ask for tables.
+TRY = CREATE.replace("{options}", "create_slot = false, copy_data = false, enabled = false, slot_name = none")
 MARK = "comment on subscription {name} is {mark}"
 SUBSCRIBED = """
 select n.nspname as schema, c.relname as name
@@ -104,6 +108,38 @@ def creation(ctx: ReadContext, stream: Stream, *, masked: bool = False) -> list[
         ),
         sql.SQL(MARK).format(name=name, mark=ctx.names.mark),
     ]
+
+
+def try_to_connect(ctx: ReadContext, session: WriteSession, seconds: float) -> str:
+    """Have the destination's server connect to the source as the stream's worker will.
+
+    Return why it cannot, as it says, or nothing. The ``session`` must be one that never commits.
+    """
+    # It is told that there is no such publication, which is nobody's trouble.
+    quiet = (("statement_timeout", str(int(seconds * 1000))), ("log_min_messages", "fatal"))
+    for setting, value in (*UNLOGGED, *quiet):
+        session.execute("select set_config(%s, %s, true)", [setting, value])
+    statement = sql.SQL(TRY).format(
+        name=sql.Identifier(f"{ctx.names.subscription}_trial"),
+        conninfo=impatient(source_conninfo(ctx), seconds),
+        publication=sql.Identifier(f"{ctx.names.publication}_trial"),
+    )
+    try:
+        session.run(statement)
+    except TimedOut:
+        return f"no answer within {seconds:g} s"
+    except ConnectionLost as error:
+        # Class 08 is said of the server's connection too; ours is lost when it is closed.
+        if not session.is_open:
+            raise
+        return " ".join(error.message.partition("the connection was lost: ")[2].split())
+    return ""
+
+
+def worker_parameters(ctx: ReadContext) -> dict[str, str]:
+    """Return what the destination's worker connects with, by libpq's names, and ``***`` for a password."""
+    parts = {name: str(value) for name, value in conninfo_to_dict(source_conninfo(ctx)).items()}
+    return parts | ({"password": HIDDEN} if parts.get("password") else {})
 
 
 def refresh(ctx: ReadContext, session: WriteSession, stream: Stream) -> None:
