@@ -162,10 +162,13 @@ def test_references_from_tables_that_stay(
         source_database,
         'create table "Inside" (id int primary key)',
         'create table "Out side" (id int primary key, "In" int constraint "in" references "Inside")',
+        "create table parts (id int primary key) partition by range (id)",
+        "create table part partition of parts default",
+        'create table "Out too" (id int primary key references parts)',
     )
     staying = {"exclude": ["public.Out*"]}
     found = look(source_database, destination_database, tables=staying)
-    assert found.of("outside_references") == [("warn", 'public."Out side"')]
+    assert found.of("outside_references") == [("warn", 'public."Out side"'), ("warn", 'public."Out too"')]
     assert 'refers to public."Inside" ("in")' in found.text("outside_references")
     assert look(source_database, destination_database).of("outside_references") == []
 

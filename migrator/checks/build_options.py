@@ -3,7 +3,6 @@
 Why it matters: xml needs a server that is built with libxml, compression by lz4 one that is built with lz4.
 Without, the destination refuses every row, or the table itself.
 How to fix: a destination that is built with it; or pglz, which every server has; or text instead of xml.
-When to ignore: never, the destination refuses them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from migrator.check import Finding, Group, Severity
 from migrator.errors import StatementFailed
 from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA
-from migrator.pg.column_types import PARTS
+from migrator.pg.column_types import OF_COLUMNS, PARTS
 from migrator.pg.versions import Feature
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ GROUP = Group.DB
 NOT_SUPPORTED = "0A000"
 
 XML_COLUMNS = f"""
-with recursive {PARTS.format(roots="t.typtype in ('b', 'c', 'd')")},
+with recursive {PARTS.format(roots=OF_COLUMNS)},
 xml (type) as (select root from part where type = 'pg_catalog.xml'::pg_catalog.regtype)
 select c.oid::pg_catalog.regclass::text as relation,
        string_agg(pg_catalog.quote_ident(a.attname), ', ' order by a.attnum) as columns

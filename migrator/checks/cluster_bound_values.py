@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
 from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA
-from migrator.pg.column_types import PARTS
+from migrator.pg.column_types import OF_COLUMNS, PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ FUNCTIONS = (
 )
 # A default's expression is kept with the functions' object ids. Of the types that could hold what these give.
 BOUND = f"""
-with recursive {PARTS.format(roots="t.typtype in ('b', 'c', 'd')")},
+with recursive {PARTS.format(roots=OF_COLUMNS)},
 bound (type) as (
     select p.root
     from part p

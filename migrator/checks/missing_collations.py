@@ -5,7 +5,6 @@ stops the restore of the schema. Which there are depends on the locales of the h
 server was built (icu).
 How to fix: install the locale on the destination's host and import it, or take a destination that is built
 with ICU.
-When to ignore: never; change the collation on the source where it does not matter.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 Why it matters: create function loads the library, and the schema is restored in one transaction: one that
 is missing stops it. Libraries of extensions come with these.
 How to fix: install the library, built for the destination's version, on the destination's host.
-When to ignore: never, the destination would refuse the function; drop what nobody needs.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ Why it matters: money is written and read by lc_monetary: what streams from a se
 is refused, or another amount, where it is another. The copy pins it; the stream's own sessions have what
 their server, database and role say.
 How to fix: alter database … set lc_monetary on the source: the destination's database gets the same.
-When to ignore: never, amounts may change without a word.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from psycopg import sql
 from migrator.check import Finding, Group, Severity
 from migrator.errors import StatementFailed
 from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA
-from migrator.pg.column_types import PARTS
+from migrator.pg.column_types import OF_COLUMNS, PARTS
 from migrator.pg.locales import plain
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ INVALID_VALUE = "22023"
 SHOWN = 5
 
 COLUMNS = f"""
-with recursive {PARTS.format(roots="t.typtype in ('b', 'c', 'd', 'r')")}
+with recursive {PARTS.format(roots=OF_COLUMNS)}
 select distinct c.oid::pg_catalog.regclass::text as relation
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid

@@ -33,8 +33,10 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_class f on f.oid = k.confrelid
 join pg_catalog.pg_namespace fn on fn.oid = f.relnamespace
 where k.contype = 'f'
-  and c.relkind = 'r'
-  and f.relkind = 'r'
+  -- What partitions have because their roots have it is told with these.
+  and coalesce(to_jsonb(k) ->> 'conparentid', '0') = '0'
+  and c.relkind in ('r', 'p')
+  and f.relkind in ('r', 'p')
   and c.oid <> f.oid
 order by 2, 3, 1
 """

@@ -3,7 +3,7 @@
 Why it matters: a type, a column of a system view, a built-in function, a setting or a kind of operator that
 was removed stops the restore of the schema; the hidden column oid of tables WITH OIDS is left behind.
 How to fix: what is named, on the source: drop it, or write it in another way.
-When to ignore: a table WITH OIDS whose oids nobody reads. What would not restore, never.
+When to ignore: a table WITH OIDS whose oids nobody reads.
 """
 
 from __future__ import annotations

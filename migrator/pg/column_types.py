@@ -27,6 +27,19 @@ part (root, type) as (
 )
 """
 
+# As roots: the types of the user's columns. There are as many row types as tables, which few columns have.
+OF_COLUMNS = """
+t.oid in (
+    select a.atttypid
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_class c on c.oid = a.attrelid
+    where c.relkind in ('r', 'p', 'm')
+      and c.oid >= 16384
+      and a.attnum > 0
+      and not a.attisdropped
+)
+"""
+
 # Whether type ``t`` has an equality of one of these access methods, as PostgreSQL looks for it
 # (GetDefaultOpClass): of its own, or of a type that it can be read as.
 HAS_EQUALITY = """
