@@ -11,12 +11,12 @@ When to ignore: the difference is meant.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
 from migrator.check import Finding, Group, Severity
+from migrator.pg.locales import plain
 from migrator.pg.login import milliseconds
 
 if TYPE_CHECKING:
@@ -103,17 +103,6 @@ from pg_catalog.pg_settings s
 where pg_catalog.lower(s.name) = any (%s)
    or s.name like 'enable\\_%%'
 """
-MONEY = """
-select exists (
-    select
-    from pg_catalog.pg_attribute a
-    join pg_catalog.pg_class c on c.oid = a.attrelid
-    where a.atttypid in ('pg_catalog.money'::pg_catalog.regtype, 'pg_catalog.money[]'::pg_catalog.regtype)
-      and c.relkind = 'r'
-      and a.attnum > 0
-      and not a.attisdropped
-)
-"""
 SAME = {"true": "on", "yes": "on", "1": "on", "false": "off", "no": "off", "0": "off"}
 UTC = {"etc/utc", "utc", "gmt", "etc/gmt", "uct", "etc/uct", "zulu", "etc/zulu", "universal"}
 
@@ -129,13 +118,10 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
         severity = weight(row.name, row._asdict(), other._asdict())
         if severity is None:
             continue
-        if row.name == "lc_monetary" and ctx.source.value(MONEY):
-            severity = Severity.BLOCK
         yield Finding(
             severity,
             row.name,
-            f"{row.name} is {row.value or 'empty'} on the source, {other.value or 'empty'} on the destination"
-            + (": the stream would misread amounts of money" if severity is Severity.BLOCK else ""),
+            f"{row.name} is {row.value or 'empty'} on the source and {other.value or 'empty'} there",
             f"alter system set {row.name} = {_literal(row.name, row.value)}; "
             f"-- then {'restart' if row.restart else 'reload'} the server",
             "destination",
@@ -173,8 +159,7 @@ def meant(name: str, value: str | None) -> str:
     if name == "default_text_search_config":
         return text.removeprefix("pg_catalog.")
     if name in LOCALES:
-        text = re.sub(r"[-.]|utf-?8", "", text)
-        return "c" if text == "posix" else text
+        return "c" if plain(text).startswith("c.") else plain(text)
     if name == "datestyle":
         return ", ".join(sorted(part.strip() for part in text.split(",")))
     return text if name in (*TIMEOUTS, *ROOM, "extra_float_digits") else SAME.get(text, text)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from migrator.check import Finding, Group, Severity
+from migrator.pg.preload import directory, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,6 @@ from pg_catalog.pg_settings s
 where s.name in ('shared_preload_libraries', 'session_preload_libraries', 'local_preload_libraries')
 order by s.name desc
 """
-AVAILABLE = "select name from pg_catalog.pg_available_extensions"
 ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,"]+))\s*(?:,|$)')
 
 
@@ -47,10 +47,11 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     """Compare the lists by the libraries' names, whatever their paths."""
     there = {row.name: _elements(row.value) for row in ctx.destination.rows(LISTED)}
     loaded = {_base(library) for libraries in there.values() for library in libraries}
-    available = {row.name for row in ctx.destination.rows(AVAILABLE)}
+    own = directory(ctx.destination, "PKGLIBDIR")
     for row in ctx.source.rows(LISTED):
         missing = [name for library in _elements(row.value) if (name := _base(library)) not in loaded]
-        ready = [name for name in missing if name in available]
+        files = {f"{own}/{name}.so": name for name in missing}
+        ready = [files[path] for path in sizes(ctx.destination, files)]
         if ready:
             wanted = sql.SQL(", ").join(map(sql.Literal, [*there.get(row.name, []), *ready])).as_string()
             then = "restart" if row.name.startswith("shared") else "reload"
