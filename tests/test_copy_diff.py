@@ -310,14 +310,21 @@ def test_a_commit_that_is_streamed_before_it_can_be_seen_is_no_difference(
 @contextmanager
 def waiting_for_a_standby(settings: Connection) -> Iterator[None]:
     """Have commits of the cluster wait for a standby that there is not, until they are cancelled."""
-    settings.execute("set synchronous_commit = off")
+    warned: list[object] = []
+    settings.add_notice_handler(warned.append)
+    settings.execute("set statement_timeout = '100ms'")
     settings.execute("alter system set synchronous_standby_names = 'nobody'")
     settings.execute("select pg_reload_conf()")
-    shown = "show synchronous_standby_names"
-    small.wait_until(lambda: settings.execute(shown).fetchone() == ("nobody",), "the setting")
+
+    def commits_wait() -> bool:
+        settings.execute("select pg_logical_emit_message(true, 'test', 'x')")
+        return bool(warned)
+
+    small.wait_until(commits_wait, "a commit that waits")
     try:
         yield
     finally:
+        settings.execute("set statement_timeout = 0")
         settings.execute("alter system reset synchronous_standby_names")
         settings.execute("select pg_reload_conf()")
 
