@@ -291,6 +291,7 @@ def test_writers_set_off_no_alarm_and_hide_nothing(
 def test_a_commit_that_is_streamed_before_it_can_be_seen_is_no_difference(
     moved: Road, source_cluster: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(counts, "PATIENCE", 20.0)
     query = "select 1 from other where id = 60"
     with connect(moved.source) as settings, connect(moved.source) as client:
         thread = threading.Thread(target=client.execute, args=["insert into other values (60)"])

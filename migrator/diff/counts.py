@@ -58,7 +58,7 @@ TOGETHER = " union all "
 BATCH, SMALL_BATCH = 100, 10
 BATCH_ROWS = 500_000
 # How long a second look waits for older transactions to end, and how often it asks, in seconds.
-PATIENCE, INTERVAL = 1.0, 0.02
+PATIENCE, INTERVAL = 2.0, 0.02
 LOCK_TIMEOUT = "10s"
 
 
