@@ -175,7 +175,7 @@ def _told(ctx: ReadContext, found: Counted, unstreamed: dict[int, str]) -> Table
         lacks += [f"{look.surplus} only on the {there}"] if look.surplus else []
         note = f"of its rows {' and '.join(lacks)}, or more"
     elif look.verdict is Verdict.MOVING:
-        note = "written to all the while, and no difference found"
+        note = "written to during every look, and no difference found"
     return TableCount(name, verdict, rows["source"], rows["destination"], found.looks, note)
 
 

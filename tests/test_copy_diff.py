@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -295,7 +296,7 @@ def test_a_commit_that_is_streamed_before_it_can_be_seen_is_no_difference(
     query = "select 1 from other where id = 60"
     with connect(moved.source) as settings, connect(moved.source) as client:
         thread = threading.Thread(target=client.execute, args=["insert into other values (60)"])
-        with waiting_for_a_standby(settings):
+        with waiting_for_a_standby(settings, client):
             thread.start()
             moved.arrives(query)
             assert moved.on_source(query) == []
@@ -308,26 +309,40 @@ def test_a_commit_that_is_streamed_before_it_can_be_seen_is_no_difference(
     moved.on_source("delete from other where id = 60")
 
 
+SYNCHRONOUS = "alter system set synchronous_standby_names = {}"
+IN_WAIT = "select 1 from pg_stat_activity where wait_event = 'SyncRep' and pid = %s"
+
+
 @contextmanager
-def waiting_for_a_standby(settings: Connection) -> Iterator[None]:
-    """Have commits of the cluster wait for a standby that there is not, until they are cancelled."""
-    warned: list[object] = []
-    settings.add_notice_handler(warned.append)
-    settings.execute("set statement_timeout = '100ms'")
-    settings.execute("alter system set synchronous_standby_names = 'nobody'")
-    settings.execute("select pg_reload_conf()")
+def waiting_for_a_standby(settings: Connection, client: Connection) -> Iterator[None]:
+    """Have the client's commits wait for a standby that there is not, until they are cancelled."""
 
-    def commits_wait() -> bool:
-        settings.execute("select pg_logical_emit_message(true, 'test', 'x')")
-        return bool(warned)
+    def set_standbys(names: str) -> None:
+        settings.execute(SYNCHRONOUS.format(names))
+        settings.execute("select pg_reload_conf()")
 
-    small.wait_until(commits_wait, "a commit that waits")
+    def in_wait() -> bool:
+        return settings.execute(IN_WAIT, [client.info.backend_pid]).fetchone() is not None
+
+    settled = threading.Event()
+
+    def commit() -> None:
+        while not settled.is_set():
+            client.execute("select pg_logical_emit_message(true, 'test', 'a commit')")
+
+    # Commits wait a moment after the setting is seen.
+    thread = threading.Thread(target=commit)
     try:
+        set_standbys("'nobody'")
+        thread.start()
+        small.wait_until(in_wait, "a commit to wait")
+        settled.set()
+        client.cancel_safe()
+        thread.join()
         yield
     finally:
-        settings.execute("set statement_timeout = 0")
-        settings.execute("alter system reset synchronous_standby_names")
-        settings.execute("select pg_reload_conf()")
+        settled.set()
+        set_standbys("default")
 
 
 # --- the stream ------------------------------------------------------------------------------
@@ -359,10 +374,18 @@ def test_a_stream_that_does_not_come_is_waited_for_and_named(moved: Road) -> Non
     moved.on_source("delete from other where id = 70")
 
 
-def test_an_interrupt_stops_the_counts_and_leaves_no_session(moved: Road) -> None:
+def test_an_interrupt_or_a_lost_connection_stops_the_counts_and_leaves_no_session(moved: Road) -> None:
     ours = "from pg_stat_activity where application_name ~ '^migrator-status'"
     with connect(moved.destination, options=STUBBORN) as holder, holder.transaction():
         holder.execute("lock table still in access exclusive mode")
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(moved.project.run, "copy-diff", check=False)
+            end = f"select pg_terminate_backend(pid) {ours} and wait_event_type = 'Lock'"
+            small.wait_until(lambda: moved.on_destination(end), "a count to wait for the lock")
+        assert told.result().returncode == 5
+        assert "error: destination: the connection was lost" in told.result().stderr
+        assert "hint: migrator copy-diff" in told.result().stderr
+
         process = moved.project.start("copy-diff", "--jobs", "2")
         small.wait_until(
             lambda: moved.on_destination(f"select 1 {ours} and wait_event_type = 'Lock'"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import psycopg
@@ -242,8 +242,8 @@ class ReadSession:
         return self.connection.info.server_version
 
     def cancel(self) -> None:
-        """Make the server stop the statement that another thread runs through this session."""
-        if self.is_open:
+        """Make the server, if it is still there, stop the statement that another thread runs through this."""
+        with suppress(psycopg.OperationalError):
             self.connection.cancel_safe()
 
     def close(self) -> None:

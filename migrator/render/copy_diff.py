@@ -36,6 +36,8 @@ def copy_diff(report: CopyDiffReport, verbose: bool = False) -> list[str]:
     well = sum(s.verdict in QUIET for s in report.sequences)
     total += f" · {count_text(well)} of {plural(len(report.sequences), 'sequence')} not behind"
     lines.append(f"  {total} · {seconds_text(report.seconds)}")
+    if report.stream == "forward" and any(t.verdict == "moving" for t in report.tables):
+        lines.append("  what is moving is compared exactly, row by row, at the cutover ([cutover] prove)")
     lines += [
         f"  not compared: {plural(count, 'table')} {LEFT_OUT[why]}" for why, count in report.left_out.items()
     ]
