@@ -155,6 +155,25 @@ def test_between_disable_src_and_re_routing_status_knows_and_the_way_back_is_the
     assert compare(source_database, destination_database) == []
 
 
+def test_identities_that_were_set_before_the_plan_are_given_back_by_a_rollback(
+    source_database: str, destination_database: str, project: Callable[..., Project]
+) -> None:
+    with connect(source_database) as connection:
+        connection.execute(b"create table no_key (n int)")
+        connection.execute(b"create table log_only (n int not null)")
+        connection.execute(b"create unique index log_key on log_only (n)")
+        connection.execute(b"create unique index other_key on log_only (n)")
+    move = project(source_database, destination_database)
+    move.run("check-repl", "--apply", "--yes")
+    assert identities(source_database) == [("log_only", "i"), ("no_key", "f")]
+    with connect(source_database) as connection:
+        connection.execute(b"alter table log_only replica identity using index other_key")
+    move.run("plan", "--yes")
+    move.run("rollback-to", "planned", "--yes")
+    assert identities(source_database) == [("log_only", "i"), ("no_key", "d")], "what others changed stays"
+    assert small.leftovers(source_database, destination_database) == []
+
+
 def identities(url: str) -> list[tuple[str, str]]:
     with connect(url) as connection:
         return connection.execute(IDENTITIES.encode()).fetchall()  # type: ignore[return-value]

@@ -36,12 +36,15 @@ on conflict (relation) do nothing
 """
 COMPLETE = """
 update {schema}.identities s
-set after = c.relreplident
+set after = c.relreplident,
+    after_index = x.relname
 from pg_catalog.pg_class c
+left join pg_catalog.pg_index i on i.indrelid = c.oid and i.indisreplident
+left join pg_catalog.pg_class x on x.oid = i.indexrelid
 where c.oid = s.relation and c.oid = %s
 """
 RECORDED = """
-select n.nspname as schema, c.relname as name, s.before::text, s.before_index, s.after::text
+select n.nspname as schema, c.relname as name, s.before::text, s.before_index, s.after::text, s.after_index
 from {schema}.identities s
 join pg_catalog.pg_class c on c.oid = s.relation
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -53,6 +56,12 @@ select n.nspname as schema,
        c.relname as name,
        c.oid,
        c.relreplident::text as identity,
+       (
+           select x.relname::text
+           from pg_catalog.pg_index i
+           join pg_catalog.pg_class x on x.oid = i.indexrelid
+           where i.indrelid = c.oid and i.indisreplident
+       ) as index,
        exists (
            select
            from pg_catalog.pg_publication p
@@ -111,7 +120,8 @@ def to_give_back(registry: Registry, session: ReadSession) -> list[Given]:
     found = []
     for now in session.rows(NOW, wanted):
         row = rows[now.schema, now.name]
-        if now.identity == row.after != row.before:
+        is_ours = (now.identity, now.index) == (row.after, row.after_index)
+        if is_ours and (row.before, row.before_index) != (row.after, row.after_index):
             name = sql.Identifier(now.schema, now.name)
             why = "others publish it" if now.published else ""
             found.append(Given(now.oid, name.as_string(), _giving(name, row), why))

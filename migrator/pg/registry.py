@@ -65,6 +65,7 @@ create table {schema}.identities (
     before "char" not null,
     before_index text,
     after "char",
+    after_index text,
     at timestamptz not null default clock_timestamp()
 );
 create table {schema}.made (

@@ -27,7 +27,7 @@ class PinServers(Step):
 
     def probe(self, ctx: ReadContext) -> Found:
         """Compare the pins recorded on both sides with the servers as they are."""
-        ours = 0
+        pinned, unpinned = 0, ""
         for session in (ctx.source, ctx.destination):
             registry = Registry(session, ctx.names)
             ownership = registry.ownership()
@@ -39,14 +39,17 @@ class PinServers(Step):
             if ownership is Ownership.OURS:
                 pin = registry.read("pin")
                 if pin is None:  # made to record replica identities in, before anything was planned
-                    continue
-                if pin != _pin(ctx):
+                    unpinned = f"the {session.side} has our schema and is not pinned"
+                elif pin != _pin(ctx):
                     return Conflict(
                         f"the {session.side} is pinned to other servers: {pin}, not {_pin(ctx)}",
                         "give this migration another name",
                     )
-                ours += 1
-        return (Absent(), Partial("one of two servers is pinned"), Done(_pin(ctx)))[ours]
+                else:
+                    pinned += 1
+        if unpinned:
+            return Partial(unpinned)
+        return (Absent(), Partial("one of two servers is pinned"), Done(_pin(ctx)))[pinned]
 
     def statements(self, ctx: ReadContext) -> Iterator[Statement]:
         """Tell what creates our schema where it is missing."""
