@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench.lab import Migrator, tell, two_servers
+from bench.lab import Migrator, cpu, tell, two_servers
 from migrator.demo.servers import work_directory
 
 BLOCKED = 4
@@ -105,7 +105,9 @@ def main() -> None:
         build(url, options.tables)
         print(f"{options.tables} tables, PostgreSQL {options.major}, {os.cpu_count()} cores", flush=True)
         migrator = Migrator(directory, url, destination.create_database("bench"))
+        used = cpu(source) + cpu(destination)
         ran = [migrator.run("--json", "check", accepted=(BLOCKED,)) for _ in range(options.rounds)]
+        used = cpu(source) + cpu(destination) - used
         report = json.loads(ran[0].output)
         if options.profile:
             migrator.run("check", profile=options.profile, accepted=(0, BLOCKED))
@@ -119,6 +121,7 @@ def main() -> None:
         samples={
             "seconds": [round(r.seconds, 2) for r in ran],
             "cpu": [round(r.cpu, 2) for r in ran],
+            "cpu_of_servers": round(used / options.rounds, 2),
             "checks": report["checks"],
             "findings": len(report["findings"]),
         },
