@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from migrator.manual.definition import Form
     from migrator.manual.inventory import Part
     from migrator.report_copy_diff import CopyDiffReport
+    from migrator.report_diff_schema import SchemaDiffReport
 
 
 class Answers:
@@ -217,6 +218,17 @@ class Answers:
             rounds=rounds,
             timeout=timeout,
         )
+
+    def diff_schema(self, *, shadow: bool = False) -> SchemaDiffReport:
+        """Compare the schemas of both sides, object by object.
+
+        With ``shadow`` one server prints both, for which a temporary database is made on it once that is
+        confirmed. Raises OutOfOrder, WrongServer, Declined.
+        """
+        from migrator.diff_schema import diff_schema
+
+        record = self._known(check_workflow=False)
+        return diff_schema(self.config, record, self.emit, shadow=shadow, confirm=self.confirm)
 
     def history(self) -> HistoryReport:
         """Return everything that was tried."""

@@ -23,7 +23,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 LONGEST = 300
 
 # The contracts and vocabulary that all layers speak; they do nothing by themselves.
-WORDS = {"errors", "events", "report", "report_copy_diff", "config", "workflow", "__version__"}
+WORDS = {"errors", "events", "report", "report_copy_diff", "report_diff_schema", "config", "workflow"}
+WORDS |= {"__version__"}
 CONTRACTS = WORDS | {"context"}
 ENGINE = {"steps", "checks", "copy", "switchover", "routers", "fences", "diff"}
 
@@ -31,12 +32,15 @@ ENGINE = {"steps", "checks", "copy", "switchover", "routers", "fences", "diff"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
-    "cli": WORDS | {"app", "render", "demo", "step", "check", "config_template", "manual", "pg"},
+    # Two databases without a migration are compared without an application.
+    "cli": WORDS | {"app", "diff_schema", "render", "demo", "step", "check", "config_template", "manual"}
+    | {"pg"},
     "app": CONTRACTS | {"answers", "runner", "connections", "endurance", "observe", "plan", "recording"}
     | {"store", "pg", "switchover", "parts", "preflight", "check"},
     "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"}
-    | {"copy_diff", "parts", "manual", "pg"},
+    | {"copy_diff", "diff_schema", "parts", "manual", "pg"},
     "copy_diff": CONTRACTS | {"connections", "copy", "diff", "pg", "store", "switchover"},
+    "diff_schema": CONTRACTS | {"connections", "diff", "pg", "store"},
     "preflight": CONTRACTS | {"check", "waivers", "store", "pg"},
     "parts": {"workflow"},
     "waivers": {"errors"},
@@ -66,10 +70,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     # It looks at both servers as an observer does, and writes files for people.
     "manual": CONTRACTS | {"preflight", "connections", "observe", "step", "store", "switchover", "pg"}
     | {"parts", "config_convert", "config_router", "config_template", "config_values", "render"},
-    "render": {"events", "report", "report_copy_diff", "workflow", "errors"},
+    "render": {"events", "report", "report_copy_diff", "report_diff_schema", "workflow", "errors"},
     "demo": WORDS | {"render"},
     "report": set(),
     "report_copy_diff": {"report"},
+    "report_diff_schema": {"report"},
     "events": set(),
     "errors": set(),
     "workflow": {"errors"},

@@ -11,7 +11,7 @@ from __future__ import annotations
 from sys import intern
 from typing import TYPE_CHECKING, NamedTuple
 
-from migrator.pg.catalog import USER_SCHEMA, not_of_extension
+from migrator.diff.found import FENCE, OF_ROOT, RELATION, mine
 
 if TYPE_CHECKING:
     from migrator.pg.session import ReadSession
@@ -36,30 +36,6 @@ from (
     from {found}
 ) o
 group by 1
-"""
-
-
-def _mine(catalog: str, oid: str) -> str:
-    return f"{USER_SCHEMA} and {not_of_extension(catalog, oid)}"
-
-
-# v views, m materialized ones, f foreign tables.
-RELATION = f"""
-pg_catalog.pg_class c
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-{{more}}
-where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't' and {_mine("pg_class", "c.oid")}
-"""
-# What a partition has because its root has it is told with the root.
-OF_ROOT = "coalesce(to_jsonb({row}) ->> '{column}', '0') <> '0'"
-# The fence of any migration.
-FENCE = """
-exists (
-    select
-    from pg_catalog.pg_proc p
-    join pg_catalog.pg_namespace o on o.oid = p.pronamespace
-    where p.oid = g.tgfoid and o.nspname ~ '^migrator_' and p.proname = 'refuse_write'
-)
 """
 # Whoever owns it has it by default, of which the versions have more and more kinds.
 GRANTS = """
@@ -163,7 +139,7 @@ KINDS: tuple[Kind, ...] = (
         f"""pg_catalog.pg_sequence s
             join pg_catalog.pg_class c on c.oid = s.seqrelid
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.relpersistence <> 't' and {_mine("pg_class", "c.oid")}""",
+            where c.relpersistence <> 't' and {mine("pg_class", "c.oid")}""",
     ),
     Kind(
         NAMED.format(
@@ -178,7 +154,7 @@ KINDS: tuple[Kind, ...] = (
         f"""pg_catalog.pg_proc p
             join pg_catalog.pg_namespace n on n.oid = p.pronamespace
             join pg_catalog.pg_language l on l.oid = p.prolang
-            where {_mine("pg_proc", "p.oid")}""",
+            where {mine("pg_proc", "p.oid")}""",
     ),
     # Those that come with a table, an array or a range (multirange) go with these.
     Kind(
@@ -205,13 +181,13 @@ KINDS: tuple[Kind, ...] = (
             left join pg_catalog.pg_class c on c.oid = t.typrelid
             where t.typtype in ('c', 'd', 'e', 'r')
               and coalesce(c.relkind, 'c') = 'c'
-              and {_mine("pg_type", "t.oid")}""",
+              and {mine("pg_type", "t.oid")}""",
     ),
     Kind(
         "'grants on ' || n.nspname",
         "''",
         GRANTS.format(owner="n.nspowner", acl="n.nspacl"),
-        f"pg_catalog.pg_namespace n where {_mine('pg_namespace', 'n.oid')}",
+        f"pg_catalog.pg_namespace n where {mine('pg_namespace', 'n.oid')}",
     ),
     Kind(
         "'grants on ' || n.nspname || '.' || c.relname",
@@ -221,7 +197,7 @@ KINDS: tuple[Kind, ...] = (
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
               and c.relpersistence <> 't'
-              and {_mine("pg_class", "c.oid")}""",
+              and {mine("pg_class", "c.oid")}""",
     ),
     Kind(
         NAMED.format(
@@ -232,7 +208,7 @@ KINDS: tuple[Kind, ...] = (
         GRANTS.format(owner="p.proowner", acl="p.proacl"),
         f"""pg_catalog.pg_proc p
             join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-            where {_mine("pg_proc", "p.oid")}""",
+            where {mine("pg_proc", "p.oid")}""",
     ),
 )
 

@@ -49,6 +49,11 @@ def database_of(conninfo: str) -> str:
     return str(conninfo_to_dict(conninfo).get("dbname") or os.environ.get("PGDATABASE", ""))
 
 
+def to_database(conninfo: str, database: str) -> str:
+    """Return the conninfo that leads to another database of the same server."""
+    return make_conninfo(conninfo, dbname=database)
+
+
 def parts_of(conninfo: str) -> dict[str, str]:
     """Return what a conninfo says, by libpq's keywords, secrets left out. It is one without a flaw."""
     parts = conninfo_to_dict(conninfo)

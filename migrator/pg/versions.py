@@ -22,10 +22,14 @@ class Feature(Enum):
     FULL_IDENTITY_BY_HASH = auto()
     GENERATED_COLUMNS = auto()
     GRANT_OPTIONS = auto()
+    IDENTITY_OF_PARTITIONS = auto()
     IDENT_VIEW = auto()
     IDLE_SESSION_TIMEOUT = auto()
     INDEX_PROGRESS = auto()
     LOGICAL_REPLICATION = auto()
+    MAINTAIN_PRIVILEGE = auto()
+    MULTIRANGES = auto()
+    NAMED_NOT_NULL = auto()
     NOT_VALID_ON_PARTITIONED = auto()
     NO_OIDS = auto()
     NO_POSTFIX_OPERATORS = auto()
@@ -37,6 +41,7 @@ class Feature(Enum):
     SCHEMA_PUBLICATIONS = auto()
     SET_ACCESS_METHOD = auto()
     SHORTEST_FLOATS = auto()
+    SQL_BODIES = auto()
     STREAM_IN_PROGRESS = auto()
     SUBSCRIPTION_STATS = auto()
     TABLE_ACCESS_METHODS = auto()
@@ -44,7 +49,10 @@ class Feature(Enum):
     TID_RANGE_SCAN = auto()
     TOAST_COMPRESSION = auto()
     TRANSACTION_TIMEOUT = auto()
+    TRIGGERS_SAY_FUNCTION = auto()
     TRUNCATE_IN_STREAM = auto()
+    UNLOGGED_SEQUENCES = auto()
+    UNQUALIFIED_VIEWS = auto()
 
 
 # The first server_version_num that has it, from that version's release notes.
@@ -63,9 +71,12 @@ SINCE: dict[Feature, int] = {
     Feature.SHORTEST_FLOATS: 120000,
     Feature.TABLE_ACCESS_METHODS: 120000,
     Feature.TCP_USER_TIMEOUT: 120000,
+    Feature.TRIGGERS_SAY_FUNCTION: 120000,
     Feature.CLIENT_CONNECTION_CHECK: 140000,
     Feature.IDLE_SESSION_TIMEOUT: 140000,
+    Feature.MULTIRANGES: 140000,
     Feature.NO_POSTFIX_OPERATORS: 140000,
+    Feature.SQL_BODIES: 140000,
     Feature.STREAM_IN_PROGRESS: 140000,
     Feature.TID_RANGE_SCAN: 140000,
     Feature.TOAST_COMPRESSION: 140000,
@@ -74,14 +85,19 @@ SINCE: dict[Feature, int] = {
     Feature.SCHEMA_PUBLICATIONS: 150000,
     Feature.SET_ACCESS_METHOD: 150000,
     Feature.SUBSCRIPTION_STATS: 150000,
+    Feature.UNLOGGED_SEQUENCES: 150000,
     Feature.FULL_IDENTITY_BY_BTREE: 160000,
     Feature.GRANT_OPTIONS: 160000,
     Feature.PARALLEL_STREAM: 160000,
     Feature.RUN_AS_OWNER: 160000,
+    Feature.UNQUALIFIED_VIEWS: 160000,
     Feature.EVENT_TRIGGERS_SETTING: 170000,
     Feature.FULL_IDENTITY_BY_HASH: 170000,
+    Feature.IDENTITY_OF_PARTITIONS: 170000,
+    Feature.MAINTAIN_PRIVILEGE: 170000,
     Feature.SAFE_SEARCH_PATH: 170000,
     Feature.TRANSACTION_TIMEOUT: 170000,
+    Feature.NAMED_NOT_NULL: 180000,
     Feature.NOT_VALID_ON_PARTITIONED: 180000,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from migrator.render.copy_diff import copy_diff
+from migrator.render.diff_schema import diff_schema
 from migrator.render.findings import findings, summary
 from migrator.render.sql import beginning
 from migrator.render.units import (
@@ -35,6 +36,7 @@ from migrator.report import (
     TransitionReport,
 )
 from migrator.report_copy_diff import CopyDiffReport
+from migrator.report_diff_schema import SchemaDiffReport
 from migrator.workflow import TRANSITIONS
 
 NO_RETURN = {t.no_return_at for t in TRANSITIONS if t.no_return_at}
@@ -50,6 +52,7 @@ def text(report: Report, _verbose: bool = False) -> list[str]:
 
 text.register(CopyDiffReport, copy_diff)
 text.register(MiscReport, unreplicated)
+text.register(SchemaDiffReport, diff_schema)
 
 
 @text.register(StatusReport)
