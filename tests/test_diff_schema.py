@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+import click
 import psycopg
 import pytest
 from psycopg import sql
 
 from migrator import diff_schema as diff
+from migrator.cli.diff_schema import run as command
+from migrator.cli.options import Options
+from migrator.diff import printed
+from migrator.errors import Conflict, Declined, OutOfOrder
 from migrator.events import ignore
 from migrator.pg import tools
 from tests.fixtures import schema
 from tests.fixtures.road import run
 from tests.fixtures.roles import ensure_roles
+from tests.fixtures.servers import connect
 from tests.test_schema_objects import AUDITOR, OWNER, READER, WHOLE
 
 if TYPE_CHECKING:
@@ -67,7 +75,8 @@ ON_DESTINATION: dict[str, str] = {
     "alter table h.broken owner to hairy_owner": "table h.broken owner",
     "grant select on h.swap to public": "table h.swap privileges",
     "revoke delete on h.line from current_user": "table h.line privileges",
-    "alter table h.grandchild no inherit h.child": "table h.grandchild inherits | column h.grandchild.id inherited"
+    "alter table h.grandchild no inherit h.child": "table h.grandchild inherits"
+    " | column h.grandchild.id inherited"
     " | column h.grandchild.extra inherited | constraint parent_id_check on h.grandchild inherited",
     "alter table h.by_index alter b type varchar(5)": "column h.by_index.b type",
     "alter table h.hen alter egg set default 3": "column h.hen.egg default",
@@ -86,7 +95,8 @@ ON_DESTINATION: dict[str, str] = {
     "alter foreign table h.far alter id options (set column_name 'z')": "column h.far.id foreign options",
     "alter table h.tree add constraint extra check (id > -5)": "constraint extra on h.tree >",
     "alter table h.gen validate constraint n_known": "constraint n_known on h.gen definition,not valid",
-    "alter table h.hen alter constraint from_egg deferrable": "constraint from_egg on h.hen definition,deferrable,triggers",
+    "alter table h.hen alter constraint from_egg deferrable":
+        "constraint from_egg on h.hen definition,deferrable,triggers",
     "alter table h.egg disable trigger all": "constraint egg_hen_fkey on h.egg triggers",
     "alter domain h.late validate constraint known": "domain constraint known on h.late definition,not valid",
     "create index extra on h.tree (up)": "index h.extra >",
@@ -95,9 +105,11 @@ ON_DESTINATION: dict[str, str] = {
     "alter table h.gen disable trigger later": "trigger later on h.gen state",
     "alter table h.gen enable always trigger changed": "trigger changed on h.gen state",
     "alter table h.orders_rest disable trigger on_root": "trigger on_root on h.orders_rest >",
-    "create or replace trigger statement after truncate on h.gen execute function h.touch('more')": "trigger statement on h.gen definition,state",
+    "create or replace trigger statement after truncate on h.gen execute function h.touch('more')":
+        "trigger statement on h.gen definition,state",
     "alter table h.tree disable rule no_delete": "rule no_delete on h.tree state",
-    "create or replace rule also as on insert to h.sorted do also notify other": "rule also on h.sorted definition",
+    "create or replace rule also as on insert to h.sorted do also notify other":
+        "rule also on h.sorted definition",
     "alter policy own on h.gen using (n > 7)": "policy own on h.gen using",
     "alter statistics h.st set statistics 56": "statistics object h.st target",
     "drop statistics h.ste": "statistics object h.ste <",
@@ -105,53 +117,72 @@ ON_DESTINATION: dict[str, str] = {
     "alter sequence h.owned owned by none": "sequence h.owned owned by",
     "alter domain h.words set default '{}'": "domain h.words default",
     "create type h.extra_range as range (subtype = int8)": "range type h.extra_range >",
-    "create or replace view h.checked as select * from h.parent where id < 9 with cascaded check option": "view h.checked definition",
+    "create or replace view h.checked as select * from h.parent where id < 9 with cascaded check option":
+        "view h.checked definition",
     "alter view h.sorted reset (security_barrier)": "view h.sorted options",
     "alter view h.keyed alter column n set default 5": "view h.keyed columns",
     "alter materialized view h.counts set (fillfactor = 70)": "materialized view h.counts options",
-    "create or replace function h.touch() returns trigger language plpgsql as 'begin return null; end'": "function h.touch() source",
+    "create or replace function h.touch() returns trigger language plpgsql as 'begin return null; end'":
+        "function h.touch() source",
     "alter function h.secret() set work_mem = '6MB'": "function h.secret() settings",
     "alter function h.on_ddl() stable security definer": "function h.on_ddl() volatility,security definer",
     "revoke execute on function h.near from public": "function h.near(h.money, h.money) privileges",
-    "create or replace function h.at_end(a int) returns int begin atomic select a + 2; end": "function h.at_end(integer) body",
-    "create or replace procedure h.work(inout n int) language plpgsql as 'begin n := n + 2; end'": "procedure h.work(integer) source",
+    "create or replace function h.at_end(a int) returns int begin atomic select a + 2; end":
+        "function h.at_end(integer) body",
+    "create or replace procedure h.work(inout n int) language plpgsql as 'begin n := n + 2; end'":
+        "procedure h.work(integer) source",
     "create or replace aggregate h.total (int) "
-    "(sfunc = int4pl, stype = int, initcond = '1', parallel = safe)": "aggregate h.total(integer) initial value",
-    "alter operator h.~=~ (h.money, h.money) set (restrict = eqsel)": "operator h.~=~(h.money, h.money) restrict",
-    "alter operator family h.orders using btree add function 1 (int4, int8) btint48cmp(int4, int8)": "operator family h.orders using btree members",
-    "alter operator class h.descending using btree owner to hairy_owner": "operator class h.descending using btree owner",
+    "(sfunc = int4pl, stype = int, initcond = '1', parallel = safe)":
+        "aggregate h.total(integer) initial value",
+    "alter operator h.~=~ (h.money, h.money) set (restrict = eqsel)":
+        "operator h.~=~(h.money, h.money) restrict",
+    "alter operator family h.orders using btree add function 1 (int4, int8) btint48cmp(int4, int8)":
+        "operator family h.orders using btree members",
+    "alter operator class h.descending using btree owner to hairy_owner":
+        "operator class h.descending using btree owner",
     "create cast (h.money as text) with inout": "cast h.money as text >",
     "create transform for int language sql "
-    "(from sql with function prsd_lextype(internal), to sql with function int4recv(internal))": "transform integer language sql >",
+    "(from sql with function prsd_lextype(internal), to sql with function int4recv(internal))":
+        "transform integer language sql >",
     "create language other handler plpgsql_call_handler": "language other >",
     "create access method heap_more type table handler heap_tableam_handler": "access method heap_more >",
     "drop conversion h.latin": "conversion h.latin <",
-    "alter text search configuration h.search alter mapping for word with simple": "text search configuration h.search mappings",
+    "alter text search configuration h.search alter mapping for word with simple":
+        "text search configuration h.search mappings",
     "alter text search dictionary h.plain (accept = true)": "text search dictionary h.plain options",
     "create text search parser h.parser (start = prsd_start, gettoken = prsd_nexttoken, "
     "end = prsd_end, lextypes = prsd_lextype)": "text search parser h.parser >",
     "create text search template h.template (lexize = dsimple_lexize)": "text search template h.template >",
     "create foreign data wrapper nowhere": "foreign-data wrapper nowhere >",
     "alter server elsewhere options (set host 'somewhere.example')": "foreign server elsewhere options",
-    "alter user mapping for hairy_reader server elsewhere options (set user 'v', set password 'new')": "user mapping hairy_reader on elsewhere options",
+    "alter user mapping for hairy_reader server elsewhere options (set user 'v', set password 'new')":
+        "user mapping hairy_reader on elsewhere options",
     "create extension tablefunc schema h": "extension tablefunc >",
-    "alter default privileges revoke select on tables from hairy_reader": "default privileges for postgres on tables <",
-    "alter default privileges for role hairy_owner in schema h grant usage on sequences to hairy_reader": "default privileges for hairy_owner in schema h on sequences granted",
-    "grant execute on function pg_catalog.pg_read_file(text) to hairy_owner": "privileges on function pg_catalog.pg_read_file(pg_catalog.text) privileges",
-    "revoke execute on function public.similarity from public": "privileges on function public.similarity(pg_catalog.text,pg_catalog.text) >",
-    "do $$ begin execute format('alter database %I connection limit 5', current_database()); end $$": "database itself connection limit",
-    "do $$ begin execute format('alter database %I set work_mem = 9999', current_database()); end $$": "setting work_mem >",
+    "alter default privileges revoke select on tables from hairy_reader":
+        "default privileges for postgres on tables <",
+    "alter default privileges for role hairy_owner in schema h grant usage on sequences to hairy_reader":
+        "default privileges for hairy_owner in schema h on sequences granted",
+    "grant execute on function pg_catalog.pg_read_file(text) to hairy_owner":
+        "privileges on function pg_catalog.pg_read_file(pg_catalog.text) privileges",
+    "revoke execute on function public.similarity from public":
+        "privileges on function public.similarity(pg_catalog.text,pg_catalog.text) >",
+    "do $$ begin execute format('alter database %I connection limit 5', current_database()); end $$":
+        "database itself connection limit",
+    "do $$ begin execute format('alter database %I set work_mem = 9999', current_database()); end $$":
+        "setting work_mem >",
     "set allow_system_table_mods = on; "
-    "insert into pg_seclabel values ('h.tree'::regclass, 'pg_class'::regclass, 0, 'p', 'secret')": "table h.tree security labels",
+    "insert into pg_seclabel values ('h.tree'::regclass, 'pg_class'::regclass, 0, 'p', 'secret')":
+        "table h.tree security labels",
     "create publication of_everything for all tables": "",
-    f'alter table {QUOTED}."{LONG}" alter {QUOTED} drop default': f'column {QUOTED}."{LONG}".{QUOTED} default',
+    f'alter table {QUOTED}."{LONG}" alter {QUOTED} drop default':
+        f'column {QUOTED}."{LONG}".{QUOTED} default',
     f'alter table {QUOTED}."{LONG}" disable trigger {QUOTED}': f'trigger {QUOTED} on {QUOTED}."{LONG}" state',
     f'alter policy {QUOTED} on {QUOTED}."{LONG}" to public': f'policy {QUOTED} on {QUOTED}."{LONG}" to',
     f"alter function {QUOTED}.{QUOTED} strict": f"function {QUOTED}.{QUOTED}({QUOTED}.{QUOTED}) strict",
     f"alter index {QUOTED}.{QUOTED} set (fillfactor = 44)": f"index {QUOTED}.{QUOTED} definition",
     f"alter type {QUOTED}.{QUOTED} add value 'more' before 'it''s'": f"enum {QUOTED}.{QUOTED} labels",
     "alter event trigger watch disable": "event trigger watch state",
-}
+}  # fmt: skip
 RANGED = "create table h.ranged (a int) partition by range (a); create table h.bounded partition of h.ranged"
 # What is another thing of the same name on both sides: what is done on the source, on the destination, told.
 ON_BOTH = [
@@ -295,3 +326,133 @@ def test_one_difference_of_every_kind_is_found_by_its_kind_and_name_and_no_other
     assert told(found) == wanted
     assert found.exit_code == 4
     assert "'new'" not in str(found.as_dict())
+
+
+def test_a_function_that_everybody_may_execute_after_a_restore_is_found(
+    source_database: str, destination_cluster: EmbeddedServer, new_database: Callable[..., str]
+) -> None:
+    destination = new_database(destination_cluster, name=source_database.rpartition("/")[2])
+    run(source_database, "alter default privileges revoke execute on functions from public")
+    run(source_database, "create function secret() returns int language sql as 'select 1'")
+    run(source_database, "alter default privileges grant execute on functions to public")
+    restore(source_database, destination, "--no-privileges")
+    (found,) = compared(source_database, destination).differences
+    assert said(found) == "function public.secret() privileges"
+    assert [found.properties[0].source, found.properties[0].destination] == [
+        ["OWNER: EXECUTE"],
+        ["OWNER: EXECUTE", "PUBLIC: EXECUTE"],
+    ]
+
+
+def test_names_are_ordered_alike_whatever_the_encoding(
+    source_cluster: EmbeddedServer, destination_database: str, new_database: Callable[..., str]
+) -> None:
+    latin = {"encoding": "LATIN1", "template": "template0", "lc_collate": "C", "lc_ctype": "C"}
+    source = new_database(source_cluster, **latin)
+    for url in (source, destination_database):
+        for name in ("z", "é", "ÿ", "Z", "_", "a b", "a"):
+            run(url, f'create table "{name}" (id int)')
+    run(source, 'create table "¼" (id int)')
+    assert told(compared(source, destination_database)) == {'table public."¼" <'}
+
+
+def test_what_a_role_may_not_see_is_not_called_equal(both: tuple[str, str]) -> None:
+    source, destination = both
+    for url in both:
+        run(url, f'alter role "{LOOKER}" login')
+    run(destination, "revoke select on pg_catalog.pg_policy from public")
+    urls = [url.replace("postgres@", quote(LOOKER) + "@") for url in both]
+    found = compared(*urls)
+    assert told(found) == {"privileges on table pg_catalog.pg_policy >"}
+    run(destination, "grant select on pg_catalog.pg_policy to public")
+    found = compared(*urls)
+    assert (told(found), found.exit_code) == (set(), 5)
+    assert found.not_compared == ("user mapping hairy_reader on elsewhere: not all of it may be seen",)
+    run(destination, "revoke select on pg_catalog.pg_policy from public")
+    run(source, "revoke select on pg_catalog.pg_policy from public")
+    assert [why.partition(":")[0] for why in compared(*urls).not_compared] == [
+        "policies",
+        "user mapping hairy_reader on elsewhere",
+    ]
+
+
+def test_one_server_prints_what_two_would_print_otherwise(
+    both: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printed, "RULES", ())
+    run(both[1], "create or replace view h.checked as select * from h.parent where id < 9")
+    run(both[1], "revoke execute on function h.near from public")
+    kinds = f'constraint kinds on {QUOTED}."{LONG}" definition'
+    real = {"view h.checked options,definition", "function h.near(h.money, h.money) privileges"}
+    assert told(compared(*both)) == {kinds} | real
+    asked: list[str] = []
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    found = compared(*both, shadow=True, confirm=confirm)
+    assert (told(found), found.shadow) == (real, True)
+    assert kinds in told(found, "printed otherwise")
+    (question,) = asked
+    name = question.split()[2]
+    assert f"create database {name} on the destination" in question
+    assert run(both[1], "select from pg_database where datname ~ '^migrator_shadow'") == []
+    with pytest.raises(Declined):
+        compared(*both, shadow=True)
+
+    server = both[1].rpartition("/")[0]
+    run(both[1], f"create database {name}")
+    with pytest.raises(Conflict, match="is not ours"):
+        compared(*both, shadow=True, confirm=confirm)
+    run(both[1], f"comment on database {name} is 'migrator:{name}'")
+    with connect(f"{server}/{name}"), pytest.raises(Conflict, match="in use"):
+        compared(*both, shadow=True, confirm=confirm)
+    assert told(compared(*both, shadow=True, confirm=confirm)) == real
+    assert run(both[1], f"select from pg_database where datname = '{name}'") == []
+
+
+def test_the_command_shows_both_definitions_and_ends_with_the_verdict(
+    both: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(Options(), *both, ddl=True)
+    assert "objects compared · equal · 4 printed otherwise" in capsys.readouterr().out
+    run(both[1], "alter table h.hen alter egg set default 3; create table h.new (id int)")
+    with pytest.raises(click.exceptions.Exit) as ended:
+        command(Options(), *both, ddl=True)
+    said_of_it = capsys.readouterr().out
+    assert ended.value.exit_code == 4
+    assert "\n  only on the destination  table   h.new\n" in said_of_it
+    assert "\n  differs                  column  h.hen.egg  default\n" in said_of_it
+    assert "-- column h.hen.egg: differs\n--- source\n+++ destination\n" in said_of_it
+    assert "\n+default: 3" in said_of_it
+    with pytest.raises(click.exceptions.Exit):
+        command(Options(as_json=True), *both, ddl=True)
+    answered = json.loads(capsys.readouterr().out)
+    assert answered["counts"]["differs"] == answered["counts"]["only_on_the_destination"] == 1
+    assert answered["exit_code"] == 4
+
+
+def test_a_migration_is_compared_in_each_state_and_what_is_to_come_is_told_apart(
+    road: Roads, roles: None, source_database: str
+) -> None:
+    schema.load(source_database)
+    moved = road("planned", setup="", tables={"unlogged": "copy", "large_objects": "copy"})
+    with pytest.raises(OutOfOrder):
+        moved.app.diff_schema()
+    moved.advance("schema_copied")
+    found = moved.app.diff_schema()
+    assert (told(found), found.exit_code, found.state) == (set(), 5, "schema_copied")
+    assert {"index", "constraint", "policy", "trigger"} <= {
+        d.kind for d in found.differences if d.verdict == "expected"
+    }
+    moved.advance("seq_synced")
+    (late,) = (d for d in moved.app.diff_schema().differences if d.verdict != "printed otherwise")
+    assert (late.kind, late.name, late.expected) == ("setting", "statement_timeout", "comes with cut_over")
+    moved.on_source("alter table shop.log add extra int")
+    assert told(moved.app.diff_schema()) == {"column shop.log.extra <"}
+    moved.on_source("alter table shop.log drop extra")
+    for state in ("cutover", "cleaned"):
+        moved.advance(state)
+        found = moved.app.diff_schema()
+        assert (told(found), found.exit_code, found.not_compared) == (set(), 0, ())
