@@ -81,6 +81,9 @@ ON_DESTINATION: dict[str, str] = {
     "alter table h.by_index alter b type varchar(5)": "column h.by_index.b type",
     "alter table h.hen alter egg set default 3": "column h.hen.egg default",
     "alter table h.line alter at set not null": "column h.line.at not null",
+    "alter table h.hashed add constraint given not null v not valid":
+        "column h.hashed.v not null,not null not valid | column h.hashed_0.v not null,not null not valid"
+        " | column h.hashed_1.v not null,not null not valid",
     "alter table h.gen alter other set generated always": "column h.gen.other identity",
     "alter table h.gen alter doubled set expression as (n * 3)": "column h.gen.doubled generated",
     'alter table h.nothing add extra text collate "C"': "column h.nothing.extra >",

@@ -62,6 +62,11 @@ IDENTITY_INDEX = f"""(
     join pg_catalog.pg_class x on x.oid = i.indexrelid
     where i.indrelid = c.oid and i.indisreplident
 )"""
+NOT_VALID_NOT_NULL = """
+select k.conrelid, k.conkey[1]
+from pg_catalog.pg_constraint k
+where k.contype = 'n' and k.conrelid <> 0 and not k.convalidated
+"""
 TOAST_OPTIONS = """
 select o
 from pg_catalog.pg_class t
@@ -138,6 +143,11 @@ def relations(_versions: Versions) -> Kind:
 def columns(versions: Versions) -> Kind:
     """Return the kind of tables' columns; those of views are told with them."""
     generated = "a.attgenerated" if versions.this(Feature.GENERATED_COLUMNS) else "''"
+    not_valid = (
+        f"(a.attrelid, a.attnum) in ({NOT_VALID_NOT_NULL})"
+        if versions.this(Feature.NAMED_NOT_NULL)
+        else "false"
+    )
     identity = "true" if versions.both(Feature.IDENTITY_OF_PARTITIONS) else "not c.relispartition"
     compression = "a.attcompression" if versions.this(Feature.TOAST_COMPRESSION) else "''"
     return Kind(
@@ -158,6 +168,7 @@ def columns(versions: Versions) -> Kind:
             "type": type_name("a.atttypid", "a.atttypmod"),
             "collation": collation("a.attcollation", "t.typcollation"),
             "not null": flag("a.attnotnull"),
+            "not null not valid": flag(not_valid),
             "default": f"case {generated} when '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end",
             "identity": f"""case when {identity} then
                 case a.attidentity when 'a' then 'always' when 'd' then 'by default' end
