@@ -63,9 +63,11 @@ IDENTITY_INDEX = f"""(
     where i.indrelid = c.oid and i.indisreplident
 )"""
 NOT_VALID_NOT_NULL = """
-select k.conrelid, k.conkey[1]
-from pg_catalog.pg_constraint k
-where k.contype = 'n' and k.conrelid <> 0 and not k.convalidated
+(a.attrelid, a.attnum) in (
+    select k.conrelid, k.conkey[1]
+    from pg_catalog.pg_constraint k
+    where k.contype = 'n' and k.conrelid <> 0 and not k.convalidated
+)
 """
 TOAST_OPTIONS = """
 select o
@@ -143,11 +145,7 @@ def relations(_versions: Versions) -> Kind:
 def columns(versions: Versions) -> Kind:
     """Return the kind of tables' columns; those of views are told with them."""
     generated = "a.attgenerated" if versions.this(Feature.GENERATED_COLUMNS) else "''"
-    not_valid = (
-        f"(a.attrelid, a.attnum) in ({NOT_VALID_NOT_NULL})"
-        if versions.this(Feature.NAMED_NOT_NULL)
-        else "false"
-    )
+    not_valid = NOT_VALID_NOT_NULL if versions.this(Feature.NAMED_NOT_NULL) else "false"
     identity = "true" if versions.both(Feature.IDENTITY_OF_PARTITIONS) else "not c.relispartition"
     compression = "a.attcompression" if versions.this(Feature.TOAST_COMPRESSION) else "''"
     return Kind(
