@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from migrator.diff.printed import NEW_WORDS
 from migrator.pg.versions import Feature, has
 
 # The parts are in one text, so that what compares like the text compares like the bytes that they are
@@ -157,12 +158,22 @@ def in_order(query: str) -> str:
 
 def routine(oid: str) -> str:
     """Return the SQL of a function's name with its arguments, told only where there is one."""
-    return f"nullif({oid}::oid, 0)::pg_catalog.regprocedure::text"
+    return alike(f"nullif({oid}::oid, 0)::pg_catalog.regprocedure::text")
+
+
+def operator(oid: str) -> str:
+    """Return the SQL of an operator's name with its arguments, told only where there is one."""
+    return alike(f"nullif({oid}::oid, 0)::pg_catalog.regoperator::text")
 
 
 def type_name(oid: str, modifier: str = "null") -> str:
     """Return the SQL of a type's name, told only where there is one."""
-    return f"pg_catalog.format_type(nullif({oid}, 0), {modifier})"
+    return alike(f"pg_catalog.format_type(nullif({oid}, 0), {modifier})")
+
+
+def alike(name: str) -> str:
+    """Return the SQL of a name that PostgreSQL has quoted, without the quotes that only some versions set."""
+    return f"""pg_catalog.regexp_replace({name}, '"({"|".join(sorted(NEW_WORDS))})"', '\\1', 'g')"""
 
 
 def collation(oid: str, unless: str = "0") -> str:

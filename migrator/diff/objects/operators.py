@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.diff.found import NOT_MADE_ALONG, NOT_OF_EXTENSION, mine
-from migrator.diff.objects.kind import Kind, flag, in_order, qualified, quoted, routine, type_name
+from migrator.diff.objects.kind import Kind, flag, in_order, operator, qualified, quoted, routine, type_name
 from migrator.diff.objects.relations import OF_SCHEMA
 
 if TYPE_CHECKING:
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 # What initdb makes has lower numbers (access/transam.h).
 NOT_BUILT_IN = "{oid} >= 16384"
-OPERATOR = "nullif({oid}::oid, 0)::pg_catalog.regoperator::text"
 MEMBERS = f"""
-select 'operator ' || o.amopstrategy || ' ' || {OPERATOR.format(oid="o.amopopr")}
+select 'operator ' || o.amopstrategy || ' ' || {operator("o.amopopr")}
        || coalesce(' for order by ' || (
            select s.opfname::text from pg_catalog.pg_opfamily s where s.oid = o.amopsortfamily), '')
 from pg_catalog.pg_amop o
@@ -49,8 +48,8 @@ def operators(_versions: Versions) -> Kind:
         properties={
             "function": routine("o.oprcode"),
             "returns": type_name("o.oprresult"),
-            "commutator": OPERATOR.format(oid="o.oprcom"),
-            "negator": OPERATOR.format(oid="o.oprnegate"),
+            "commutator": operator("o.oprcom"),
+            "negator": operator("o.oprnegate"),
             "restrict": routine("o.oprrest"),
             "join": routine("o.oprjoin"),
             "hashes": flag("o.oprcanhash"),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from migrator.diff.found import NOT_MADE_ALONG, mine
 from migrator.diff.objects.kind import (
     Kind,
+    alike,
     collation,
     flag,
     in_order,
     listed,
+    operator,
     qualified,
     quoted,
     routine,
@@ -35,6 +37,7 @@ case coalesce(
     else 'function'
 end
 """
+ARGUMENT_TYPES = alike("pg_catalog.oidvectortypes(p.proargtypes)")
 ENUM_LABELS = """
 select e.enumlabel::text
 from pg_catalog.pg_enum e
@@ -76,7 +79,7 @@ def routines(versions: Versions) -> Kind:
     }
     return Kind(
         kind=KIND_OF_ROUTINE,
-        name=f"{qualified('p.proname')} || '(' || pg_catalog.oidvectortypes(p.proargtypes) || ')'",
+        name=f"{qualified('p.proname')} || '(' || {ARGUMENT_TYPES} || ')'",
         of=OF_SCHEMA,
         catalog="pg_proc",
         oid="p.oid",
@@ -119,7 +122,7 @@ def routines(versions: Versions) -> Kind:
             "moving initial value": "g.aggminitval",
             "moving final function": routine("g.aggmfinalfn"),
             "moving final function extra": flag("g.aggmfinalextra"),
-            "sort operator": "nullif(g.aggsortop, 0)::pg_catalog.regoperator::text",
+            "sort operator": operator("g.aggsortop"),
             **modify,
         },
         owner="p.proowner",
