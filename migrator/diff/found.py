@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from migrator.pg.catalog import USER_SCHEMA
-
-NOT_OF_EXTENSION = """
-not exists (
-    select
-    from pg_catalog.pg_depend e
-    where e.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass and e.objid = {oid} and e.deptype = 'e'
-)
-"""
-# As with a range the functions that construct it, and from 14 on a cast.
-NOT_MADE_ALONG = NOT_OF_EXTENSION.replace("'e'", "'i'")
+from migrator.pg.catalog import USER_SCHEMA, not_of_extension
 
 
 def mine(catalog: str, oid: str) -> str:
     """Return the condition that an object in schema ``n`` is the user's own, and of no extension."""
-    return f"{USER_SCHEMA} and {NOT_OF_EXTENSION.format(catalog=catalog, oid=oid)}"
+    return f"{USER_SCHEMA} and {not_of_extension(catalog, oid)}"
+
+
+def not_made_along(catalog: str, oid: str) -> str:
+    """Return the condition that an object was not made with another, as what constructs a range is."""
+    return not_of_extension(catalog, oid).replace("'e'", "'i'")
 
 
 # v views, m materialized ones, f foreign tables.

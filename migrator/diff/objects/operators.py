@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.diff.found import NOT_MADE_ALONG, NOT_OF_EXTENSION, mine
+from migrator.diff.found import mine, not_made_along
 from migrator.diff.objects.kind import Kind, flag, in_order, operator, qualified, quoted, routine, type_name
 from migrator.diff.objects.relations import OF_SCHEMA
+from migrator.pg.catalog import not_of_extension
 
 if TYPE_CHECKING:
     from migrator.diff.objects.kind import Versions
@@ -29,7 +30,7 @@ where a.amprocfamily = f.oid
 
 def own(catalog: str, oid: str) -> str:
     """Return the condition that an object, which is in no schema, is the user's own."""
-    return f"{NOT_BUILT_IN.format(oid=oid)} and {NOT_OF_EXTENSION.format(catalog=catalog, oid=oid)}"
+    return f"{NOT_BUILT_IN.format(oid=oid)} and {not_of_extension(catalog, oid)}"
 
 
 def operators(_versions: Versions) -> Kind:
@@ -111,7 +112,7 @@ def casts(_versions: Versions) -> Kind:
         catalog="pg_cast",
         oid="c.oid",
         found=f"""pg_catalog.pg_cast c
-            where {own("pg_cast", "c.oid")} and {NOT_MADE_ALONG.format(catalog="pg_cast", oid="c.oid")}""",
+            where {own("pg_cast", "c.oid")} and {not_made_along("pg_cast", "c.oid")}""",
         properties={
             "context": "case c.castcontext when 'a' then 'assignment' when 'i' then 'implicit' end",
             "method": "case c.castmethod when 'b' then 'binary' when 'i' then 'inout' end",

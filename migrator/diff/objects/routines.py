@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.diff.found import NOT_MADE_ALONG, mine
+from migrator.diff.found import mine, not_made_along
 from migrator.diff.objects.kind import (
     Kind,
     alike,
@@ -88,7 +88,7 @@ def routines(versions: Versions) -> Kind:
             join pg_catalog.pg_language l on l.oid = p.prolang
             left join pg_catalog.pg_aggregate g on g.aggfnoid = p.oid
             where {mine("pg_proc", "p.oid")}
-              and {NOT_MADE_ALONG.format(catalog="pg_proc", oid="p.oid")}""",
+              and {not_made_along("pg_proc", "p.oid")}""",
         properties={
             "arguments": "nullif(pg_catalog.pg_get_function_arguments(p.oid), '')",
             "returns": "pg_catalog.pg_get_function_result(p.oid)",

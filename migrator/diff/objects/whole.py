@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from migrator.diff.objects.kind import Kind, in_order, privileges, quoted, role
 from migrator.pg.builtin_grants import CATALOGS
+from migrator.pg.catalog import not_of_extension
 from migrator.pg.database import READ_ONLY
 
 if TYPE_CHECKING:
@@ -108,14 +109,7 @@ def event_triggers(_versions: Versions) -> Kind:
         name=quoted("t.evtname"),
         catalog="pg_event_trigger",
         oid="t.oid",
-        found="""pg_catalog.pg_event_trigger t
-            where not exists (
-                select
-                from pg_catalog.pg_depend e
-                where e.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass
-                  and e.objid = t.oid
-                  and e.deptype = 'e'
-            )""",
+        found=f"pg_catalog.pg_event_trigger t where {not_of_extension('pg_event_trigger', 't.oid')}",
         properties={
             "event": "t.evtevent",
             "tags": in_order("select tag from unnest(t.evttags) tag"),
