@@ -437,7 +437,7 @@ def test_the_command_shows_both_definitions_and_ends_with_the_verdict(
 
 
 def test_a_migration_is_compared_in_each_state_and_what_is_to_come_is_told_apart(
-    road: Roads, roles: None, source_database: str
+    road: Roads, roles: None, source_database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     schema.load(source_database)
     moved = road("planned", setup="", tables={"unlogged": "copy", "large_objects": "copy"})
@@ -459,3 +459,5 @@ def test_a_migration_is_compared_in_each_state_and_what_is_to_come_is_told_apart
         moved.advance(state)
         found = moved.app.diff_schema()
         assert (told(found), found.exit_code, found.not_compared) == (set(), 0, ())
+    command(Options(config=moved.project.path))
+    assert "move  cleaned  127.0.0.1" in capsys.readouterr().out

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Self
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
 
 from migrator.diff.objects import KINDS
 from migrator.diff.objects.kind import Versions
 from migrator.diff.schema_diff import Thing
 from migrator.errors import StatementFailed
-from migrator.pg.streamed import one_moment, pieces
+from migrator.pg.streamed import nothing, one_moment, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,10 +43,8 @@ def compare_schemas(
             before = len(comparison.differences)
             try:
                 with (
-                    closing(_Ahead(pool, source, kind_of(Versions(source.version, least)), least)) as here,
-                    closing(
-                        _Ahead(pool, destination, kind_of(Versions(destination.version, least)), least)
-                    ) as there,
+                    _Ahead(pool, source, kind_of, least) as here,
+                    _Ahead(pool, destination, kind_of, least) as there,
                 ):
                     comparison.add(here, there)
             except StatementFailed as error:
@@ -79,11 +77,15 @@ def settle(shadow: ReadSession, comparison: SchemaComparison, by: str) -> None:
 class _Ahead:
     """The objects of a kind on one side, the next ones asked for while the last ones are compared."""
 
-    def __init__(self, pool: Executor, session: ReadSession, kind: Kind | None, least: int) -> None:
-        question = kind.question(Versions(session.version, least)) if kind else ""
-        self._pieces = pieces(session, question) if kind else iter(())
+    def __init__(
+        self, pool: Executor, session: ReadSession, kind_of: Callable[[Versions], Kind | None], least: int
+    ) -> None:
+        versions = Versions(session.version, least)
+        kind = kind_of(versions)
+        self._session = session
+        self._pieces = pieces(session, kind.question(versions)) if kind else nothing()
         self._pool = pool
-        self._next: Future[list[Thing]] = pool.submit(self._fetch)
+        self._next: Future[list[Any]] = pool.submit(self._fetch)
 
     def __iter__(self) -> Iterator[Thing]:
         while rows := self._next.result():
@@ -94,11 +96,12 @@ class _Ahead:
     def __enter__(self) -> Self:
         return self
 
-    def close(self) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_rest: object) -> None:
+        # An operator who interrupts does not wait for an answer; one who is told of a refusal may.
+        if error is not None and not issubclass(error, Exception):
+            self._session.cancel()
         wait([self._next])
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
+        self._pieces.close()
 
-    def _fetch(self) -> list[Thing]:
+    def _fetch(self) -> list[Any]:
         return next(self._pieces, [])

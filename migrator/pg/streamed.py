@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ where pg_catalog.current_setting(s.name, true) is not null
 """
 PIECE = 2000
 
+Pieces = Generator[list[Any], None, None]
+
 
 @contextmanager
 def one_moment(session: ReadSession) -> Iterator[None]:
@@ -36,7 +39,7 @@ def one_moment(session: ReadSession) -> Iterator[None]:
         raise translate(error, session.side) from error
 
 
-def pieces(session: ReadSession, query: str, size: int = PIECE) -> Iterator[list[Any]]:
+def pieces(session: ReadSession, query: str, size: int = PIECE) -> Pieces:
     """Yield the rows of an answer, ``size`` at a time, inside ``one_moment``.
 
     A question that fails leaves the moment as it is for others. Raises StatementFailed, ConnectionLost.
@@ -49,3 +52,8 @@ def pieces(session: ReadSession, query: str, size: int = PIECE) -> Iterator[list
                 yield rows
     except psycopg.Error as error:
         raise translate(error, session.side) from error
+
+
+def nothing() -> Pieces:
+    """Yield the rows of a question that is not asked."""
+    yield from ()

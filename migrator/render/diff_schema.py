@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
 from migrator.render.units import columns, plural, seconds_text, visible
@@ -41,6 +40,9 @@ def diff_schema(report: SchemaDiffReport, verbose: bool = False) -> list[str]:
 
 def ddl(differences: Iterable[ObjectDifference]) -> list[str]:
     """Return what is not the same of each object as a unified diff, the source's as the old."""
+    # Only this command needs it.
+    from difflib import unified_diff
+
     lines = []
     for difference in differences:
         mine, theirs = [], []
