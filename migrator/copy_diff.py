@@ -77,7 +77,7 @@ def copy_diff(
         started = ctx.now()
         halted = threading.Event()
         applied = Applied(ctx, NAME, timeout=timeout, halted=halted)
-        found = _tables(ctx)
+        found = compared_tables(ctx)
         streamed = [t for t in found.both if t.oid not in found.unstreamed]
         count = partial(count_tables, ctx, jobs=jobs, applied=applied.wait, halted=halted)
         counted = count(
@@ -105,7 +105,7 @@ def copy_diff(
 
 
 @dataclass
-class _Tables:
+class Compared:
     """What is compared, what one side lacks, what no stream carries (with the reason), what is left out."""
 
     both: list[Table]
@@ -114,7 +114,8 @@ class _Tables:
     left_out: dict[str, int]
 
 
-def _tables(ctx: ReadContext) -> _Tables:
+def compared_tables(ctx: ReadContext) -> Compared:
+    """Return which tables are to be compared in a migration; the context's source is the publisher."""
     here, there = ({(t.schema, t.name): t for t in _plain(s)} for s in (ctx.source, ctx.destination))
     forward = ctx.roles == FORWARD
     fresh = unpublished_tables(ctx.source, ctx.names, ctx.config.tables) if forward else []
@@ -129,7 +130,7 @@ def _tables(ctx: ReadContext) -> _Tables:
         for key in wanted.keys() - there.keys()
     ]
     missing += [_lacking(ctx.source, key) for key in there.keys() - here.keys() if _is_ours(ctx, there[key])]
-    return _Tables(
+    return Compared(
         both=[t for key, t in wanted.items() if key in there],
         missing=missing,
         unstreamed=unstreamed,

@@ -104,7 +104,7 @@ def _block_bounds(
 ) -> dict[int, list[sql.Composable | None]]:
     blocks = {row.oid: row.blocks for row in source.rows(BLOCKS, [[t.oid for t in tables]])}
     return {
-        t.oid: _ranges("ctid", "tid", [f"({block},0)" for block in _even(blocks[t.oid], _wanted(t, above))])
+        t.oid: ranges("ctid", "tid", [f"({block},0)" for block in even(blocks[t.oid], _wanted(t, above))])
         for t in tables
         if t.oid in blocks
     }
@@ -115,19 +115,19 @@ def _key_bounds(
 ) -> dict[int, list[sql.Composable | None]]:
     wanted = {t.oid: _wanted(t, above) for t in tables}
     return {
-        row.oid: _ranges(
-            row.column, row.type, [row.bounds[n] for n in _even(len(row.bounds) - 1, wanted[row.oid])]
+        row.oid: ranges(
+            row.column, row.type, [row.bounds[n] for n in even(len(row.bounds) - 1, wanted[row.oid])]
         )
         for row in source.rows(KEY_BOUNDS, [list(wanted)])
     }
 
 
-def _even(length: int, parts: int) -> list[int]:
+def even(length: int, parts: int) -> list[int]:
     """Return where to cut ``length`` into that many even parts: the inner bounds, ascending, none twice."""
     return sorted({length * n // parts for n in range(1, parts)} - {0, length})
 
 
-def _ranges(column: str, type_name: str, bounds: Sequence[str]) -> list[sql.Composable | None]:
+def ranges(column: str, type_name: str, bounds: Sequence[str]) -> list[sql.Composable | None]:
     """Return the conditions of the ranges between the bounds, open at both ends."""
     known = dict.fromkeys(bounds)
     parts = {"column": sql.Identifier(column), "type": sql.SQL(type_name)}

@@ -10,7 +10,9 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from migrator.diff.content import Content, Language, contents
+from migrator.diff.content import Content, contents
+from migrator.diff.questions import Questions
+from migrator.diff.row_hash import RowHash
 from migrator.diff.snapshots import Reader
 from migrator.errors import StatementFailed
 from migrator.pg.catalog import label
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from psycopg import sql
-
     from migrator.context import WriteContext
+    from migrator.diff.questions import Question
     from migrator.diff.snapshots import Snapshots
 
 # How many rows that differ are named, how many parts of a table they are looked for in, and how many rows
 # of these are fetched.
 NAMED = 10
+BUCKETS = 1024
 SEARCHED = 4
 FETCHED = 200_000
 
@@ -127,7 +129,7 @@ class _Both:
 
     def __init__(self, snapshots: Snapshots, reader: Reader, sides: Executor) -> None:
         self._snapshots, self._reader, self._sides = snapshots, reader, sides
-        self._language = Language(reader)
+        self._language = RowHash(reader)
 
     def compare(self, one: Content, other: Content) -> Result:
         try:
@@ -138,10 +140,10 @@ class _Both:
             return Result(one.label, not_compared=error.message)
 
     def _compare(self, one: Content, other: Content) -> Result:
-        if one.columns != other.columns:
-            differing = ", ".join(sorted({*one.columns} ^ {*other.columns}))
+        if differing := different_columns(one, other):
             return Result(one.label, differences=(f"the columns are not the same: {differing}",))
-        here, there = (rows[0] for rows in self._ask(self._language.total, one, other))
+        asked = Questions.about(self._language, one, other)
+        here, there = (rows[0] for rows in self._ask(asked.total, one, other))
         reader = self._reader
         if one.is_rewritten(reader.source) or other.is_rewritten(reader.destination):
             return Result(one.label, not_compared="it was truncated or rewritten since")
@@ -150,18 +152,19 @@ class _Both:
         counts = (
             f"{here.rows} rows on the {reader.source.side}, {there.rows} on the {reader.destination.side}"
         )
-        return Result(one.label, differences=(counts, *self._rows(one, other)))
+        return Result(one.label, differences=(counts, *self._rows(asked, one, other)))
 
-    def _rows(self, one: Content, other: Content) -> list[str]:
+    def _rows(self, asked: Questions, one: Content, other: Content) -> list[str]:
         """Name rows that differ, the first that are found."""
-        sums = [
-            {r.part: (r.rows, r.digest) for r in rows} for rows in self._ask(self._language.parts, one, other)
-        ]
+        query: Question = partial(asked.buckets, count=BUCKETS)
+        sums = [{r.bucket: (r.rows, r.digest) for r in rows} for rows in self._ask(query, one, other)]
         parts = sorted(p for p in sums[0].keys() | sums[1].keys() if sums[0].get(p) != sums[1].get(p))
-        query = partial(self._language.rows, parts=parts[:SEARCHED], limit=FETCHED)
-        here, there = (Counter((r.key, r.hash) for r in rows) for rows in self._ask(query, one, other))
+        query = partial(asked.named, count=BUCKETS, buckets=parts[:SEARCHED], limit=FETCHED)
+        here, there = (
+            Counter({(r.key, r.hash): r.copies for r in rows}) for rows in self._ask(query, one, other)
+        )
         mine, theirs = ({key for key, _ in left} for left in (here - there, there - here))
-        names = f"({', '.join(one.key)})" if one.key else "row"
+        names = f"({', '.join(asked.key)})" if asked.key else "row"
         source, destination = (session.side for session in self._reader)
         found = [
             f"{names}={key} "
@@ -174,9 +177,7 @@ class _Both:
         ]
         return found[:NAMED] + (["and more"] if len(found) > NAMED or len(parts) > SEARCHED else [])
 
-    def _ask(
-        self, question: Callable[[Content], sql.Composed], one: Content, other: Content
-    ) -> tuple[list[Any], list[Any]]:
+    def _ask(self, question: Question, one: Content, other: Content) -> tuple[list[Any], list[Any]]:
         theirs = self._sides.submit(self._reader.destination.rows, question(other))
         try:
             mine = self._reader.source.rows(question(one))
@@ -185,3 +186,8 @@ class _Both:
             theirs.exception()
             raise
         return mine, theirs.result()
+
+
+def different_columns(one: Content, other: Content) -> str:
+    """Name the columns that only one of two tables has."""
+    return ", ".join(sorted({c.name for c in one.columns} ^ {c.name for c in other.columns}))

@@ -1,172 +1,127 @@
-"""The content of a table as numbers and texts that are the same on any two versions.
-
-A row is its columns in the order of their names, as text under the settings that every session of ours
-has. The sum of its rows' hashes tells nothing of their order, which collations and files decide.
-"""
+"""What a table holds, as one side's snapshot sees it: columns, their types, a key, the file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg import sql
 
 from migrator.pg.catalog import label
-from migrator.pg.versions import Feature, has
 
 if TYPE_CHECKING:
-    from migrator.diff.snapshots import Reader
     from migrator.pg.session import ReadSession
 
 # Catalogs as the snapshot sees them: what was altered since is told by the file, which the server knows.
+# A plain type is PostgreSQL's own, or an enum: it has one cast to text and operators that are always found.
+# The key is the primary one, or else the narrowest unique one for which every row has all values.
 TABLES = """
 select n.nspname as schema,
        c.relname as name,
        c.oid,
        c.relfilenode::bigint as file,
        c.relpages::bigint as pages,
-       array(
-           select a.attname::text
+       (
+           select coalesce(json_agg(json_build_array(
+                      a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::bigint,
+                      a.atttypmod,
+                      t.typtype = 'e' or t.typtype in ('b', 'r', 'm') and a.atttypid < 16384,
+                      coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '')
+                  order by a.attname collate "C"), '[]')
            from pg_catalog.pg_attribute a
+           join pg_catalog.pg_type t on t.oid = a.atttypid
            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-           order by a.attname collate "C"
        ) as columns,
-       array(
-           select a.attname::text
-           from pg_catalog.pg_attribute a
-           where a.attrelid = c.oid
-             and a.attnum > 0
-             and not a.attisdropped
-             and a.atttypid in ('float4'::pg_catalog.regtype, 'float8'::pg_catalog.regtype)
-       ) as floats,
-       array(
-           select a.attname::text
+       (
+           select k.columns
            from pg_catalog.pg_index i
-           cross join lateral unnest(i.indkey::int[]) with ordinality as k (number, place)
-           join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.number
-           where i.indrelid = c.oid and i.indisprimary
-           order by k.place
+           cross join lateral (
+               select array_agg(a.attname::text order by o.place) as columns,
+                      bool_and(a.attnotnull) as whole,
+                      count(*) as width
+               from unnest(i.indkey::int[]) with ordinality as o (number, place)
+               join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = o.number
+               where o.place <= coalesce((to_jsonb(i) ->> 'indnkeyatts')::int, i.indnatts)
+           ) k
+           where i.indrelid = c.oid
+             and i.indisunique
+             and i.indimmediate
+             and i.indisvalid
+             and i.indpred is null
+             and i.indexprs is null
+             and k.whole
+           order by i.indisprimary desc, k.width, k.columns
+           limit 1
        ) as key
 from unnest(%s::text[], %s::text[]) as t (schema, name)
 join pg_catalog.pg_namespace n on n.nspname = t.schema
 join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name
 """
 FILE = "select coalesce(pg_catalog.pg_relation_filenode(%s::oid), 0)::bigint"
-UTF8 = "pg_catalog.encode(pg_catalog.convert_to({}, 'UTF8'), 'hex')"
-FLOAT = "pg_catalog.encode(pg_catalog.float8send({}::float8), 'hex')"
-ENCODING = "select pg_catalog.current_setting('server_encoding')"
-# What both must hash to the same: hash functions are the server's own.
-TRIAL = "select {hash}::text from (values ('a row, ''quoted'' (1,2)')) as t (line)"
 
-# The hash functions, by preference, each with what must have the feature that it needs. Sums are decimal
-# and never overflow.
-EXTENDED = 'pg_catalog.hashtextextended({text} collate "C", 0)'
-DIGEST = "('x' || pg_catalog.substr(pg_catalog.md5({text}), 1, 16))::bit(64)::bigint"
+Name = tuple[str, str]
 
-SUM = """
-select count(*) as rows, coalesce(sum({hash}::numeric), 0)::text as digest
-from (select t.r::text as line from (select {row} as r from only {table}) t) t
-"""
-# The two steps to the rows that differ: which parts do, and what is in them.
-PARTS = """
-select {part} as part, count(*) as rows, sum({hash}::numeric)::text as digest
-from (select t.r::text as line, t.k::text as key from (select {row} as r, {key} as k from only {table}) t) t
-group by 1
-"""
-ROWS = """
-select left(key, {width}) as key, {hash}::text as hash
-from (select t.r::text as line, t.k::text as key from (select {row} as r, {key} as k from only {table}) t) t
-where {part} = any ({parts})
-limit {limit}
-"""
-PART = "(({hash} % 1024 + 1024) % 1024)"
-WIDTH = 200
+
+class Column(NamedTuple):
+    """A column; ``type`` is its name on that server, ``oid`` and ``modifier`` how the catalog has it."""
+
+    name: str
+    type: str
+    oid: int
+    modifier: int
+    plain: bool
+    generated: bool
 
 
 @dataclass(frozen=True)
 class Content:
-    """A table as one side's snapshot sees it; ``file`` is another one when it was rewritten."""
+    """A table as one side's snapshot sees it; ``file`` is another one when it was rewritten.
+
+    ``columns`` are in the order of their names. ``members`` are the tables that hold the rows: itself, or
+    its partitions.
+    """
 
     schema: str
     name: str
     oid: int
     file: int
     pages: int
-    columns: tuple[str, ...]
-    floats: tuple[str, ...]
+    columns: tuple[Column, ...]
     key: tuple[str, ...]
+    members: tuple[Content, ...] = ()
 
     @property
     def label(self) -> str:
         """Return the table's name for people."""
         return label(self.schema, self.name)
 
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Return its name for use in SQL."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def parts(self) -> tuple[Content, ...]:
+        """Return the tables to read its rows from, each by itself."""
+        return self.members or (self,)
+
     def is_rewritten(self, session: ReadSession) -> bool:
         """Return whether it was truncated, dropped or rewritten since: the snapshot cannot read it then."""
-        return int(session.value(FILE, [self.oid]) or 0) != self.file
+        return any(int(session.value(FILE, [part.oid]) or 0) != part.file for part in self.parts)
 
 
-def contents(session: ReadSession, tables: list[tuple[str, str]]) -> dict[tuple[str, str], Content]:
+def contents(session: ReadSession, tables: list[Name]) -> dict[Name, Content]:
     """Return those of the tables that the session's snapshot has, by schema and name."""
     rows = session.rows(TABLES, [[t[0] for t in tables], [t[1] for t in tables]])
     return {
         (r.schema, r.name): Content(
-            r.schema, r.name, r.oid, r.file, r.pages, tuple(r.columns), tuple(r.floats), tuple(r.key)
+            schema=r.schema,
+            name=r.name,
+            oid=r.oid,
+            file=r.file,
+            pages=r.pages,
+            columns=tuple(Column(*column) for column in r.columns),
+            key=tuple(r.key or ()),
         )
         for r in rows
     }
-
-
-class Language:
-    """How to ask both sides so that equal rows give equal answers."""
-
-    def __init__(self, both: Reader) -> None:
-        versions = [session.version for session in both]
-        # Before 12 floating-point numbers were printed by another rule; scalars are compared as bytes then,
-        # what is inside of other types to 15 digits.
-        self.plain_floats = not all(has(v, Feature.SHORTEST_FLOATS) for v in versions)
-        if self.plain_floats:
-            both.set("extra_float_digits", "0")
-        encodings = {session.value(ENCODING) for session in both}
-        self._text = "{}" if len(encodings) == 1 else UTF8
-        extended = all(has(v, Feature.EXTENDED_HASHES) for v in versions) and _is_common(both, EXTENDED)
-        self._hash = EXTENDED if extended else DIGEST
-
-    def total(self, table: Content) -> sql.Composed:
-        """Return the question for count and digest."""
-        return self._compose(SUM, table)
-
-    def parts(self, table: Content) -> sql.Composed:
-        """Return the question for count and digest of 1024 parts of the keys."""
-        return self._compose(PARTS, table)
-
-    def rows(self, table: Content, parts: list[int], limit: int) -> sql.Composed:
-        """Return the question for the rows of some parts, by key and hash."""
-        return self._compose(
-            ROWS, table, parts=sql.Literal(parts), limit=sql.Literal(limit), width=sql.Literal(WIDTH)
-        )
-
-    def _compose(self, question: str, table: Content, **more: sql.Composable) -> sql.Composed:
-        row = sql.SQL("row({})").format(sql.SQL(", ").join(self._column(table, c) for c in table.columns))
-        key = sql.SQL("row({})").format(sql.SQL(", ").join(map(sql.Identifier, table.key)))
-        return sql.SQL(question).format(
-            hash=sql.SQL(self._hashed("line")),
-            part=sql.SQL(PART.format(hash=self._hashed("key"))),
-            row=row,
-            key=key if table.key else row,
-            table=sql.Identifier(table.schema, table.name),
-            **more,
-        )
-
-    def _hashed(self, text: str) -> str:
-        return self._hash.format(text=self._text.format(text))
-
-    def _column(self, table: Content, name: str) -> sql.Composable:
-        if self.plain_floats and name in table.floats:
-            return sql.SQL(FLOAT).format(sql.Identifier(name))
-        return sql.Identifier(name)
-
-
-def _is_common(both: Reader, hashed: str) -> bool:
-    query = TRIAL.format(hash=hashed.format(text="line"))
-    return len({session.value(query) for session in both}) == 1

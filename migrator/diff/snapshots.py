@@ -13,14 +13,20 @@ from psycopg import sql
 
 from migrator.errors import MigratorError
 from migrator.pg.session import ReadSession
+from migrator.pg.versions import Feature, has
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from migrator.context import ReadContext
 
 BEGIN = "begin isolation level repeatable read read only"
-EXPORT = "select pg_catalog.pg_export_snapshot() as snapshot, pg_catalog.pg_current_wal_lsn()::text as lsn"
+EXPORT = """
+select pg_catalog.pg_export_snapshot() as snapshot,
+       case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
+            else pg_catalog.pg_current_wal_lsn()
+       end::text as lsn
+"""
 IMPORT = "set transaction snapshot {snapshot}"
 SET = "select pg_catalog.set_config(%s, %s, false)"
 
@@ -52,6 +58,8 @@ class Reader(NamedTuple):
                         max_parallel_workers_per_gather="0",
                     )
                 )
+                if has(session.version, Feature.JIT):
+                    opened[-1].execute(SET, ["jit", "off"])
         except BaseException:
             for session in opened:
                 session.close()
@@ -104,28 +112,42 @@ class Snapshots:
         if self.holders is None:
             return False
         try:
-            found = []
-            for session in self.holders:
-                session.execute(BEGIN)
-                found.append(session.rows(EXPORT)[0])
-            self.lsn, self._ids = found[0].lsn, tuple(row.snapshot for row in found)
+            self.hold(self.holders)
         except MigratorError as error:
             self.release()
             self.failure = error.message
         return True
 
+    def hold(self, holders: Reader, between: Callable[[ReadSession], None] = lambda _source: None) -> None:
+        """Take both through sessions that will hold them; ``between`` is done after the source's.
+
+        Raises whatever stands in the way.
+        """
+        self.holders = holders
+        holders.source.execute(BEGIN)
+        mine = holders.source.rows(EXPORT)[0]
+        between(holders.source)
+        holders.destination.execute(BEGIN)
+        theirs = holders.destination.rows(EXPORT)[0]
+        self.lsn, self._ids = mine.lsn, (mine.snapshot, theirs.snapshot)
+
     @contextmanager
     def seen_by(self, reader: Reader) -> Iterator[None]:
         """Have a reader's sessions see the snapshots, in one transaction that keeps no lock beyond it."""
-        try:
-            for session, snapshot in zip(reader, self._ids, strict=True):
-                session.execute(BEGIN)
-                session.execute(sql.SQL(IMPORT).format(snapshot=sql.Literal(snapshot)))
+        with self.seen_on(reader, 0), self.seen_on(reader, 1):
             yield
+
+    @contextmanager
+    def seen_on(self, reader: Reader, number: int) -> Iterator[ReadSession]:
+        """Have one of a reader's sessions, 0 the source's and 1 the destination's, see its snapshot."""
+        session = reader[number]
+        try:
+            session.execute(BEGIN)
+            session.execute(sql.SQL(IMPORT).format(snapshot=sql.Literal(self._ids[number])))
+            yield session
         finally:
-            for session in reader:
-                if session.is_open:
-                    session.execute("rollback")
+            if session.is_open:
+                session.execute("rollback")
 
     def release(self) -> None:
         """Let both go."""

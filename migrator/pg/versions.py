@@ -26,6 +26,7 @@ class Feature(Enum):
     IDENT_VIEW = auto()
     IDLE_SESSION_TIMEOUT = auto()
     INDEX_PROGRESS = auto()
+    JIT = auto()
     LOGICAL_REPLICATION = auto()
     MAINTAIN_PRIVILEGE = auto()
     MULTIRANGES = auto()
@@ -35,6 +36,7 @@ class Feature(Enum):
     NO_POSTFIX_OPERATORS = auto()
     PARALLEL_INDEX_BUILD = auto()
     PARALLEL_STREAM = auto()
+    RECORD_HASHES = auto()
     REINDEX_CONCURRENTLY = auto()
     RUN_AS_OWNER = auto()
     SAFE_SEARCH_PATH = auto()
@@ -62,6 +64,7 @@ SINCE: dict[Feature, int] = {
     Feature.ANALYZE_SEVERAL: 110000,
     Feature.COVERING_INDEXES: 110000,
     Feature.EXTENDED_HASHES: 110000,
+    Feature.JIT: 110000,
     Feature.PARALLEL_INDEX_BUILD: 110000,
     Feature.TRUNCATE_IN_STREAM: 110000,
     Feature.GENERATED_COLUMNS: 120000,
@@ -76,6 +79,7 @@ SINCE: dict[Feature, int] = {
     Feature.IDLE_SESSION_TIMEOUT: 140000,
     Feature.MULTIRANGES: 140000,
     Feature.NO_POSTFIX_OPERATORS: 140000,
+    Feature.RECORD_HASHES: 140000,
     Feature.SQL_BODIES: 140000,
     Feature.STREAM_IN_PROGRESS: 140000,
     Feature.TID_RANGE_SCAN: 140000,

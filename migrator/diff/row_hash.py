@@ -1,0 +1,222 @@
+"""The rows of a table as numbers and texts that are the same on any two servers where the rows are.
+
+A row is its columns in the order of their names. Its hash is by the best function that both servers have and
+agree upon: equal rows have equal hashes, whatever the versions, encodings, object ids, layouts. The sum of a
+table's hashes tells nothing of the rows' order, which collations and files decide. A hash that differs is a
+suspicion only; the verdict is on values.
+
+With ``hash_record_extended`` a column is hashed as it is where its type calls equal only what prints alike;
+others go as their text: enums (their hash is an object id), intervals, numerics without a scale and JSON
+(1.0 is 1.00), types without such a function, everything that is not PostgreSQL's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from migrator.errors import Unreachable
+from migrator.pg.session import PINNED
+from migrator.pg.versions import Feature, has
+
+if TYPE_CHECKING:
+    from migrator.diff.content import Column, Content
+    from migrator.diff.snapshots import Reader
+
+RECORD = "pg_catalog.hash_record_extended({row}, 0)"
+EXTENDED = 'pg_catalog.hashtextextended({line} collate "C", 0)'
+DIGEST = "('x' || pg_catalog.substr(pg_catalog.md5({line}), 1, 16))::bit(64)::bigint"
+# Texts are hashed in one encoding where the servers' are not the same.
+UTF8 = "pg_catalog.convert_to({}, 'UTF8')"
+HEX = "pg_catalog.encode({}, 'hex')"
+# Every bit but those of a NaN, of which there are many that print alike.
+FLOAT = "case when {0} = 'NaN' then '\\x'::bytea else pg_catalog.float8send({0}::float8) end"
+# What the output function writes, whatever casts there are; null and empty apart.
+ROW = "row({})::text"
+# A long value is compared by its digest and shown by its beginning.
+LONG, SHOWN = 1000, 60
+SHORT = """
+case when pg_catalog.octet_length({text}) <= {long} then {text}
+     else pg_catalog.left({text}, {shown}) || '… ' || pg_catalog.length({text}) || ' characters '
+          || {digest}
+end
+"""
+SHA = "pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to({}, 'UTF8')), 'hex')"
+MD5 = "pg_catalog.md5(pg_catalog.convert_to({}, 'UTF8'))"
+ENCODING = "select pg_catalog.current_setting('server_encoding')"
+# What both must hash to the same: hash functions are the server's own.
+TRIALS = {
+    RECORD: """
+row(1::int2, -1::int4, 12345678901::int8, true, date '2000-02-29', timestamp '2000-01-01 01:02:03.456789',
+    timestamptz '2000-01-01 01:02:03.456789+01', time '01:02:03.4',
+    uuid 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'a text'::text collate "C", 'abc'::bpchar(5) collate "C",
+    '\\x00ff'::bytea, inet '10.0.0.1/8', cidr '10.0.0.0/8', macaddr '08:00:2b:01:02:03',
+    macaddr8 '08:00:2b:01:02:03:04:05', pg_lsn '16/B374D848', 1.50::numeric(10, 2), 'NaN'::numeric(10, 2),
+    null::int4, null::text)
+""",
+    EXTENDED: "'a row, ''quoted'' (1,2)'::text",
+    DIGEST: "'a row, ''quoted'' (1,2)'::text",
+}
+# What a value is printed by. A pooler may have lost what the session asked for.
+PRINTING = (
+    "DateStyle", "IntervalStyle", "TimeZone", "extra_float_digits", "bytea_output", "lc_monetary",
+    "xmloption", "search_path",
+)  # fmt: skip
+SETTINGS = """
+select name, setting
+from (select n as name, pg_catalog.current_setting(n) as setting from unnest(%s::text[]) n) s
+"""
+
+# Types by their object ids, which are the same everywhere: what a type calls equal prints alike.
+EXACT = {
+    16, 17, 20, 21, 23, 650, 774, 829, 869, 1082, 1083, 1114, 1184, 2950, 3220,
+}  # fmt: skip
+TEXTS, PADDED, NUMERIC, FLOATS = {25, 1043}, 1042, 1700, {700, 701}
+
+
+class Way(Enum):
+    """How a column's values are made comparable."""
+
+    AS_IS = auto()
+    COLLATED = auto()
+    FLOAT = auto()
+    TEXT = auto()
+    ROW = auto()
+
+
+def way(one: Column, other: Column) -> Way:
+    """Return how to compare the values of a column that both sides have."""
+    plain = one.plain and other.plain
+    if (one.type, one.modifier) != (other.type, other.modifier):
+        return Way.TEXT if plain and PADDED not in (one.oid, other.oid) else Way.ROW
+    bounded = one.modifier != -1
+    if one.oid in EXACT or (one.oid == NUMERIC and bounded):
+        return Way.AS_IS
+    if one.oid in TEXTS or (one.oid == PADDED and bounded):
+        return Way.COLLATED
+    if one.oid in FLOATS:
+        return Way.FLOAT
+    return Way.TEXT if plain and one.oid != PADDED else Way.ROW
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """What is asked of a table's rows, in the same words on both sides."""
+
+    # A row's hash, and that of its key (the row's own where there is none).
+    row: sql.Composed
+    key: sql.Composed
+    # The key, as texts that can be read back and as one text; all values, for eyes and the verdict.
+    key_texts: sql.Composed
+    name: sql.Composed
+    values: sql.Composed
+
+
+class RowHash:
+    """How to ask both sides so that equal rows give equal answers."""
+
+    def __init__(self, both: Reader) -> None:
+        """Choose by what both servers are; raises Unreachable where sessions do not print as they must."""
+        versions = [session.version for session in both]
+        # Before 12 floating-point numbers were printed by another rule; scalars are compared as bytes then,
+        # what is inside of other types to 15 digits.
+        self.plain_floats = not all(has(v, Feature.SHORTEST_FLOATS) for v in versions)
+        if self.plain_floats:
+            both.set("extra_float_digits", "0")
+        self._require_pinned(both)
+        self._one_encoding = len({session.value(ENCODING) for session in both}) == 1
+        features = ((RECORD, Feature.RECORD_HASHES), (EXTENDED, Feature.EXTENDED_HASHES))
+        usable = [h for h, feature in features if all(has(v, feature) for v in versions)]
+        self._hash = next((h for h in usable if _is_common(both, h)), DIGEST)
+        self._long = SHA if all(has(v, Feature.EXTENDED_HASHES) for v in versions) else MD5
+
+    @property
+    def function(self) -> str:
+        """Return the name of the function that hashes a row."""
+        return {RECORD: "hash_record_extended", EXTENDED: "hashtextextended"}.get(self._hash, "md5")
+
+    def expressions(self, one: Content, other: Content, key: tuple[str, ...]) -> Expressions:
+        """Return what to ask of two tables that have the same columns."""
+        there = {c.name: c for c in other.columns}
+        ways = {c.name: way(c, there[c.name]) for c in one.columns}
+        row = self._hashed([(name, ways[name]) for name in ways])
+        return Expressions(
+            row=row,
+            key=self._hashed([(name, ways[name]) for name in key]) if key else row,
+            key_texts=_texts([self._text(name, ways[name], back=True) for name in key]),
+            name=sql.SQL("{}::text").format(_row([sql.Identifier("t", name) for name in key or ways])),
+            values=_texts([self._short(self._text(name, how)) for name, how in ways.items()]),
+        )
+
+    def _hashed(self, columns: list[tuple[str, Way]]) -> sql.Composed:
+        if self._hash == RECORD:
+            return sql.SQL(RECORD).format(row=_row([self._native(name, how) for name, how in columns]))
+        line = sql.SQL("{}::text").format(_row([self._printed(name, how) for name, how in columns]))
+        if not self._one_encoding:
+            line = sql.SQL(HEX.format(UTF8)).format(line)
+        return sql.SQL(self._hash).format(line=line)
+
+    def _native(self, name: str, how: Way) -> sql.Composable:
+        column = sql.Identifier("t", name)
+        if how is Way.AS_IS:
+            return column
+        if how is Way.FLOAT:
+            return sql.SQL(FLOAT).format(column)
+        text = column if how is Way.COLLATED else self._text(name, how)
+        if not self._one_encoding:
+            return sql.SQL(UTF8).format(sql.SQL("{}::text").format(text))
+        return sql.SQL('{} collate "C"').format(text)
+
+    def _printed(self, name: str, how: Way) -> sql.Composable:
+        """Return a column as part of a row that is printed as one."""
+        if how is Way.TEXT or (how is Way.FLOAT and self.plain_floats):
+            return self._text(name, how)
+        return sql.Identifier("t", name)
+
+    def _text(self, name: str, how: Way, *, back: bool = False) -> sql.Composable:
+        """Return a column's text; ``back`` is what can be read as a value again, and knows no null."""
+        column = sql.Identifier("t", name)
+        if how is Way.FLOAT and self.plain_floats and not back:
+            return sql.SQL(HEX.format(FLOAT)).format(column)
+        if how is Way.ROW:
+            return sql.SQL("pg_catalog.concat({})" if back else ROW).format(column)
+        return sql.SQL("{}::text").format(column)
+
+    def _short(self, text: sql.Composable) -> sql.Composable:
+        return sql.SQL(SHORT).format(
+            text=text, long=LONG, shown=SHOWN, digest=sql.SQL(self._long).format(text)
+        )
+
+    def _require_pinned(self, both: Reader) -> None:
+        wanted = {**{name: PINNED[name] for name in PRINTING}, "client_encoding": "UTF8"}
+        if self.plain_floats:
+            wanted["extra_float_digits"] = "0"
+        for session in both:
+            wrong = [
+                f"{row.name} is {row.setting!r}"
+                for row in session.rows(SETTINGS, [list(wanted)])
+                if row.setting.strip('"') != wanted[row.name]
+            ]
+            if wrong:
+                raise Unreachable(
+                    f"the {session.side} does not keep the settings that values are printed by: "
+                    f"{', '.join(wrong)}",
+                    hint="give the server's own address, not a pooler's",
+                    side=session.side,
+                )
+
+
+def _row(columns: list[sql.Composable]) -> sql.Composed:
+    return sql.SQL("row({})").format(sql.SQL(", ").join(columns))
+
+
+def _texts(columns: list[sql.Composable]) -> sql.Composed:
+    return sql.SQL("array[{}]::text[]").format(sql.SQL(", ").join(columns))
+
+
+def _is_common(both: Reader, function: str) -> bool:
+    query = "select " + function.format(row=TRIALS[function], line=TRIALS[function])
+    return len({session.value(query) for session in both}) == 1
