@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from msgspec import structs
@@ -48,9 +49,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
+    from migrator.data_diff import Options
     from migrator.manual.definition import Form
     from migrator.manual.inventory import Part
     from migrator.report_copy_diff import CopyDiffReport
+    from migrator.report_diff import DataDiffReport
     from migrator.report_diff_schema import SchemaDiffReport
 
 
@@ -218,6 +221,14 @@ class Answers:
             rounds=rounds,
             timeout=timeout,
         )
+
+    def diff(self, options: Options) -> DataDiffReport:
+        """Compare the rows of both sides. Raises OutOfOrder, TimedOut, UnknownName."""
+        from migrator.data_diff import diff_migration
+
+        if not options.jobs:
+            options = replace(options, jobs=self.config.copy.jobs)
+        return diff_migration(self.config, self._known(check_workflow=False), self.emit, options)
 
     def diff_schema(self, *, shadow: bool = False) -> SchemaDiffReport:
         """Compare the schemas of both sides, object by object.

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "refresh": "Take in tables that the source has got since the copy.",
     "rehearse": "Rehearse the cutover: fence, drain, measure, roll back.",
     "rollback-to": "Undo back to an earlier state.",
+    "diff": "Compare the rows of both sides, while they change.",
     "progress": "Tell how far the initial copy and the stream are.",
     "history": "List everything that was tried.",
     "graph": "Draw the states as a mermaid diagram.",

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from migrator.diff.content import Content, contents
+from migrator.diff.pairs import different_columns
 from migrator.diff.questions import Questions
 from migrator.diff.row_hash import RowHash
 from migrator.diff.snapshots import Reader
@@ -186,8 +187,3 @@ class _Both:
             theirs.exception()
             raise
         return mine, theirs.result()
-
-
-def different_columns(one: Content, other: Content) -> str:
-    """Name the columns that only one of two tables has."""
-    return ", ".join(sorted({c.name for c in one.columns} ^ {c.name for c in other.columns}))

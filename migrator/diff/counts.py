@@ -12,6 +12,7 @@ from psycopg import sql
 
 from migrator.diff.looks import Count, Look, Verdict
 from migrator.diff.snapshots import Reader
+from migrator.diff.visibility import await_older
 from migrator.errors import StatementFailed
 
 if TYPE_CHECKING:
@@ -38,10 +39,6 @@ from (
            pg_catalog.current_setting('wal_block_size')::bigint as block
 ) w
 """
-RUNNING = """
-select pg_catalog.txid_snapshot_xmin(s) as oldest, pg_catalog.txid_snapshot_xmax(s) as next
-from pg_catalog.txid_current_snapshot() s
-"""
 # Frozen rows keep their xmin, whose age is negative once it is more than 2^31 transactions ago.
 COUNT = """
 select {number} as number,
@@ -57,8 +54,8 @@ TOGETHER = " union all "
 # many rows as the planner knows them.
 BATCH, SMALL_BATCH = 100, 10
 BATCH_ROWS = 500_000
-# How long a second look waits for older transactions to end, and how often it asks, in seconds.
-PATIENCE, INTERVAL = 2.0, 0.02
+# Seconds between two attempts to cancel what runs.
+INTERVAL = 0.02
 LOCK_TIMEOUT = "10s"
 
 
@@ -219,11 +216,7 @@ class _Counter:
 
     def _await_older(self, publisher: ReadSession) -> None:
         """Wait until the transactions that run now have ended, but not for long ones."""
-        deadline = self._now() + PATIENCE
-        until = publisher.rows(RUNNING)[0].next
-        while publisher.rows(RUNNING)[0].oldest < until and self._now() < deadline:
-            self._go_on()
-            self._halted.wait(INTERVAL)
+        await_older(publisher, self._halted, self._now)
 
     def _go_on(self) -> None:
         if self._halted.is_set():

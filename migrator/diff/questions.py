@@ -110,9 +110,14 @@ class Questions:
             limit=sql.Literal(limit),
         )
 
-    def now(self, table: Content, wanted: list[tuple[str, ...]]) -> sql.Composed:
-        """Ask for rows as they are: ``wanted`` by their keys' texts, or by their hashes."""
-        more = {"table": _readable(table), "values": self.asked.values}
+    def now(
+        self, table: Content, wanted: list[tuple[str, ...]], *, values: sql.Composed | None = None
+    ) -> sql.Composed:
+        """Ask for rows as they are: ``wanted`` by their keys' texts, or by their hashes.
+
+        ``values`` are an array of other texts than those that rows are compared by.
+        """
+        more = {"table": readable(table), "values": values or self.asked.values}
         if not self.key:
             hashes = sql.SQL("{}::bigint[]").format(sql.Literal([hashed for (hashed,) in wanted]))
             return sql.SQL(BY_HASH).format(hash=self.asked.row, hashes=hashes, **more)
@@ -142,6 +147,6 @@ class Questions:
         return sql.SQL(question).format(**known, **more)
 
 
-def _readable(table: Content) -> sql.Composable:
+def readable(table: Content) -> sql.Composable:
     """Return the table with all its partitions, but without tables that inherit from it."""
     return table.identifier if table.members else sql.SQL("only {}").format(table.identifier)

@@ -124,14 +124,18 @@ class RowHash:
         # Before 12 floating-point numbers were printed by another rule; scalars are compared as bytes then,
         # what is inside of other types to 15 digits.
         self.plain_floats = not all(has(v, Feature.SHORTEST_FLOATS) for v in versions)
-        if self.plain_floats:
-            both.set("extra_float_digits", "0")
-        self._require_pinned(both)
+        self.prepare(both)
         self._one_encoding = len({session.value(ENCODING) for session in both}) == 1
         features = ((RECORD, Feature.RECORD_HASHES), (EXTENDED, Feature.EXTENDED_HASHES))
         usable = [h for h, feature in features if all(has(v, feature) for v in versions)]
         self._hash = next((h for h in usable if _is_common(both, h)), DIGEST)
         self._long = SHA if all(has(v, Feature.EXTENDED_HASHES) for v in versions) else MD5
+
+    def prepare(self, both: Reader) -> None:
+        """Have further sessions print values as the first ones do, and make sure of it."""
+        if self.plain_floats:
+            both.set("extra_float_digits", "0")
+        self._require_pinned(both)
 
     @property
     def function(self) -> str:

@@ -118,7 +118,7 @@ class Snapshots:
             self.failure = error.message
         return True
 
-    def hold(self, holders: Reader, between: Callable[[ReadSession], None] = lambda _source: None) -> None:
+    def hold(self, holders: Reader, between: Callable[[], None] = lambda: None) -> None:
         """Take both through sessions that will hold them; ``between`` is done after the source's.
 
         Raises whatever stands in the way.
@@ -126,7 +126,7 @@ class Snapshots:
         self.holders = holders
         holders.source.execute(BEGIN)
         mine = holders.source.rows(EXPORT)[0]
-        between(holders.source)
+        between()
         holders.destination.execute(BEGIN)
         theirs = holders.destination.rows(EXPORT)[0]
         self.lsn, self._ids = mine.lsn, (mine.snapshot, theirs.snapshot)

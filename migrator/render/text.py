@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from migrator.render.copy_diff import copy_diff
+from migrator.render.diff import data_diff
 from migrator.render.diff_schema import diff_schema
 from migrator.render.findings import findings, summary
 from migrator.render.sql import beginning
@@ -36,6 +37,7 @@ from migrator.report import (
     TransitionReport,
 )
 from migrator.report_copy_diff import CopyDiffReport
+from migrator.report_diff import DataDiffReport
 from migrator.report_diff_schema import SchemaDiffReport
 from migrator.workflow import TRANSITIONS
 
@@ -53,6 +55,7 @@ def text(report: Report, _verbose: bool = False) -> list[str]:
 text.register(CopyDiffReport, copy_diff)
 text.register(MiscReport, unreplicated)
 text.register(SchemaDiffReport, diff_schema)
+text.register(DataDiffReport, data_diff)
 
 
 @text.register(StatusReport)

@@ -1,0 +1,110 @@
+"""``migrator diff``: whether both sides hold the same rows."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from migrator.cli.init import write_private
+from migrator.cli.options import Options, with_options
+from migrator.cli.output import answer
+from migrator.cli.session import leading_to, working
+from migrator.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from migrator.data_diff import Options as Asked
+    from migrator.report_diff import DataDiffReport
+
+
+@click.command("diff", short_help="Compare the rows of both sides, while they change.")
+@click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option("--count", "only_count", is_flag=True, help="Count rows only; do not look into them.")
+@click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Run so many scans at a time.")
+@click.option(
+    "--rows",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Show so many rows that differ, of each table.",
+)
+@click.option(
+    "--rounds",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Look so often at a row that differs and is being written to.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60,
+    show_default=True,
+    help="Wait so long for the stream, each time.",
+)
+@click.option(
+    "--fix-sql",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write what would make the rows that differ the same, for psql.",
+)
+@click.option("--source", metavar="URL", help="Compare this database, of no migration,")
+@click.option("--destination", metavar="URL", help="with this one.")
+@with_options
+def command(
+    options: Options,
+    tables: tuple[str, ...],
+    only_count: bool,
+    jobs: int | None,
+    rows: int,
+    rounds: int,
+    timeout: float,
+    fix_sql: Path | None,
+    source: str | None,
+    destination: str | None,
+) -> None:
+    """Compare the rows of both sides of the migration, or of any two databases.
+
+    TABLE is a shell pattern on schema.table, or on the table's name alone; all are compared where there is
+    none. The application may go on: what differs is looked at again until it is proven, in step with the
+    stream. Of two databases without a migration nobody knows such a stream, so they should be quiet.
+    Nothing is written.
+
+    Exit code 0 when all rows are equal, 4 when some differ, 5 when something could not be decided, or
+    not compared.
+    """
+    from migrator.data_diff import Options as Asked
+
+    asked = Asked(tables, jobs or 0, rows, rounds, timeout, only_count, fix=fix_sql is not None)
+    if source or destination:
+        report = _between(options, source, destination, asked)
+    else:
+        with working(options) as session, leading_to("migrator diff"):
+            report = session.app.diff(asked)
+            session.show(report)
+    if fix_sql is not None:
+        write_private(fix_sql, report.fix, hint="remove it, or name another")
+    if report.exit_code:
+        raise click.exceptions.Exit(report.exit_code)
+
+
+def _between(options: Options, source: str | None, destination: str | None, asked: Asked) -> DataDiffReport:
+    if not source or not destination:
+        raise UsageProblem(
+            "--source and --destination go together", hint="migrator diff --source URL --destination URL"
+        )
+    from migrator.config import CopySection
+    from migrator.data_diff import diff_databases
+    from migrator.render.renderer import choose
+
+    with choose(options.as_json, sys.stderr, live=False, verbose=options.verbose) as renderer:
+        asked = replace(asked, jobs=asked.jobs or CopySection().jobs)
+        report = diff_databases(source, destination, renderer.handle, asked)
+    answer(report, as_json=options.as_json, verbose=options.verbose)
+    return report

@@ -1,0 +1,183 @@
+"""Compare units on both sides until each is decided: scan by snapshots, settle what is suspect, go on.
+
+The source's snapshot is taken first and the destination's after it has applied all that the source's saw. So
+what differs is what is different, and what the destination got in between: little, however long the scans
+take. For as long as snapshots are held, vacuum keeps what they see; so they are changed for new ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrator.diff.judge import NOTHING, Suspect, Verdict
+from migrator.diff.scan import Scanned, Scanner
+from migrator.diff.settle import Group, Settler
+from migrator.diff.snapshots import Reader, Snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from migrator.context import ReadContext
+    from migrator.diff.judge import Values
+    from migrator.diff.pairs import Pairs
+    from migrator.diff.units import Unit
+
+# Seconds for which snapshots are held, but for what has begun by then.
+SNAPSHOT_AGE = 600.0
+# How often a unit is begun that was rewritten meanwhile, or whose suspects were all equal and not all it had.
+ATTEMPTS = 3
+LOCK_TIMEOUT = "10s"
+INTERVAL = 0.02
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A proven one: the key, or nothing where there is none; its row on each side as it was last seen.
+
+    ``copies`` says how many of them there are, of which one at most has a key.
+    """
+
+    key: tuple[str, ...]
+    source: Values | None
+    destination: Values | None
+    copies: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a unit: its rows on both sides, what is proven different, what stayed undecided.
+
+    There may be ``more`` differences than are told; ``failure`` says why it was not compared. ``lsn`` is the
+    position of the source's snapshot.
+    """
+
+    rows: tuple[int, int] = (0, 0)
+    differences: tuple[Difference, ...] = ()
+    unresolved: int = 0
+    more: bool = False
+    failure: str = ""
+    lsn: str = ""
+
+
+class Comparison:
+    """Compares units, ``jobs`` scans at a time, the largest units first.
+
+    ``barrier`` waits until the destination has applied all that the source has written so far; where there
+    is no stream it does nothing. ``decided`` is told each unit with its outcome. An error or an interrupt
+    stops all statements.
+    """
+
+    def __init__(
+        self,
+        ctx: ReadContext,
+        pairs: Pairs,
+        *,
+        jobs: int,
+        rounds: int,
+        barrier: Callable[[], None],
+        halted: Event,
+        decided: Callable[[Unit, Outcome], None],
+    ) -> None:
+        self._ctx, self._pairs, self._jobs, self._rounds = ctx, pairs, jobs, rounds
+        self._barrier, self._halted, self._decided = barrier, halted, decided
+        self._attempts: Counter[tuple[str, int]] = Counter()
+
+    def run(self, units: list[Unit]) -> None:
+        """Compare all units. Raises what a lost session raises."""
+        with ExitStack() as stack:
+
+            def opened() -> Reader:
+                reader = Reader.open(self._ctx, self._ctx.names.observer)
+                stack.callback(reader.close)
+                reader.set("lock_timeout", LOCK_TIMEOUT)
+                self._pairs.language.prepare(reader)
+                return reader
+
+            readers = [opened() for _ in range(min(self._jobs, 2 * len(units)))]
+            scanner = Scanner(readers)
+            stack.callback(scanner.close)
+            left = sorted(units, key=lambda unit: -unit.pages)
+            try:
+                while left:
+                    left = self._compare_some(left, scanner, readers[0])
+            except BaseException:
+                self._halted.set()
+                raise
+
+    def _compare_some(self, units: list[Unit], scanner: Scanner, both: Reader) -> list[Unit]:
+        """Compare as many units as one snapshot may last; return those that are left."""
+        snapshots = Snapshots()
+        try:
+            holders = Reader.open(self._ctx, self._ctx.names.observer)
+            snapshots.hold(holders, self._barrier)
+            lsn = snapshots.lsn
+            scanned = self._scan(units, scanner, snapshots)
+        finally:
+            snapshots.release()
+        groups = {
+            unit: Group(unit.pair, [Suspect(identity) for identity in found.suspects])
+            for unit, found in scanned.items()
+            if found.suspects
+        }
+        Settler(both, self._barrier, self._halted, self._ctx.now).settle(list(groups.values()), self._rounds)
+        again = []
+        for unit, found in scanned.items():
+            outcome = _outcome(unit, found, groups.get(unit), lsn)
+            self._attempts[unit.pair.label, unit.number] += 1
+            unfinished = outcome.failure or (found.more and not outcome.differences)
+            if unfinished and self._attempts[unit.pair.label, unit.number] < ATTEMPTS:
+                again.append(self._pairs.renewed(unit))
+            else:
+                self._decided(unit, outcome)
+        return [unit for unit in units if unit not in scanned] + again
+
+    def _scan(self, units: list[Unit], scanner: Scanner, snapshots: Snapshots) -> dict[Unit, Scanned]:
+        until = self._ctx.now() + SNAPSHOT_AGE
+        found: dict[Unit, Scanned] = {}
+
+        def work(unit: Unit) -> None:
+            if self._halted.is_set():
+                raise CancelledError
+            if self._ctx.now() < until or not found:
+                found[unit] = scanner.scan(unit, snapshots)
+
+        with ThreadPoolExecutor(self._jobs + 1) as pool:
+            futures = [pool.submit(work, unit) for unit in units]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                self._halted.set()
+                for future in futures:
+                    future.cancel()
+                # A statement may begin right after it would have been cancelled.
+                while wait(futures, timeout=INTERVAL).not_done:
+                    scanner.cancel()
+                raise
+        return found
+
+
+def _outcome(unit: Unit, found: Scanned, group: Group | None, lsn: str) -> Outcome:
+    suspects = group.suspects if group else []
+    differences = tuple(_difference(unit, s) for s in suspects if s.verdict is Verdict.DIFFERENT)
+    moving = sum(s.verdict is Verdict.UNRESOLVED for s in suspects)
+    return Outcome(
+        rows=found.rows,
+        differences=differences,
+        unresolved=moving + (found.more and not differences),
+        more=found.more,
+        failure=found.failure or (group.failure if group else ""),
+        lsn=lsn,
+    )
+
+
+def _difference(unit: Unit, suspect: Suspect) -> Difference:
+    rows = [seen.rows if seen else NOTHING.rows for seen in (suspect.source, suspect.destination)]
+    key = suspect.identity if unit.pair.asked.key else ()
+    here, there = (next(iter(found), None) for found in rows)
+    return Difference(key, here, there, (rows[0].total(), rows[1].total()))

@@ -1,0 +1,78 @@
+"""The value objects that ``migrator diff`` answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from migrator.report import Report
+
+# What must be seen first; up to where something is different, and up to where something is not decided.
+ORDER = ("missing", "different", "not_compared", "unresolved", "not_streamed", "equal")
+DIFFERENT, UNDECIDED = ORDER[:2], ORDER[2:5]
+
+
+@dataclass(frozen=True)
+class RowDifference(Report):
+    """One row: its key, and the columns that differ as name, the source's text, the destination's.
+
+    ``only_on`` is the side that alone has it; all its columns are told then. None as a text is null.
+    """
+
+    key: dict[str, str]
+    columns: tuple[tuple[str, str | None, str | None], ...]
+    only_on: str = ""
+
+
+@dataclass(frozen=True)
+class TableDifference(Report):
+    """One table: rows as counted by the snapshots, proven differences, rows that could not be decided.
+
+    ``verdict`` is one of ``ORDER``. ``different`` is a number of rows, with ``more`` a lower bound. ``rows``
+    is a sample of them.
+    """
+
+    table: str
+    verdict: str
+    source: int | None = None
+    destination: int | None = None
+    different: int = 0
+    more: bool = False
+    unresolved: int = 0
+    note: str = ""
+    rows: tuple[RowDifference, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataDiffReport(Report):
+    """Both sides' rows compared, what differs first.
+
+    ``stream`` is forward, back once the destination takes the writes, or empty where there is none: no more
+    than that nothing was written meanwhile makes the comparison exact then. ``lsn`` is the oldest position
+    that something was compared at; ``left_out`` counts tables by the reason; ``fix`` is a script for psql,
+    where one was asked for.
+    """
+
+    migration: str
+    state: str
+    stream: str
+    how: str
+    lsn: str
+    seconds: float
+    verdict: str
+    tables: tuple[TableDifference, ...]
+    left_out: dict[str, int]
+    resumed: int = 0
+    fix: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 where all is equal, 4 where something differs, 5 where something is not decided."""
+        return {"equal": 0, "different": 4}.get(self.verdict, 5)
+
+
+def verdict_of(tables: tuple[TableDifference, ...]) -> str:
+    """Return the whole's verdict: equal, different or undecided."""
+    found = {table.verdict for table in tables}
+    if found & set(DIFFERENT):
+        return "different"
+    return "undecided" if found & set(UNDECIDED) else "equal"
