@@ -228,7 +228,9 @@ class Answers:
 
         if not options.jobs:
             options = replace(options, jobs=self.config.copy.jobs)
-        return diff_migration(self.config, self._known(check_workflow=False), self.emit, options)
+        return diff_migration(
+            self.config, self._known(check_workflow=False), self.journal(), self.emit, options
+        )
 
     def diff_schema(self, *, shadow: bool = False) -> SchemaDiffReport:
         """Compare the schemas of both sides, object by object.

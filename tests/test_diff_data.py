@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from migrator.demo.servers import EmbeddedServer
     from migrator.demo.transactions import Connection
     from migrator.demo.writer import Writer
+    from migrator.diff.snapshots import Snapshots
     from migrator.report_diff import DataDiffReport, RowDifference, TableDifference
 
 HOSTILE = '50% "off" {x} %s\nit\'s ü'
@@ -392,6 +394,67 @@ def test_a_stream_that_does_not_come_leaves_nothing_equal(moved: Road) -> None:
     behind_its_back(moved.destination, f"alter subscription {name} enable")
     report = diff(moved)
     assert (report.verdict, different(report)) == ("equal", [])
+
+
+# --- cut short -------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_killed_goes_on_and_says_the_same(moved: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "WHOLE", 8)
+    monkeypatch.setattr(units, "PIECE", 16)
+    compared = set[tuple[str, int]]()
+    scanned, stop = scan.Scanner.scan, [0]
+
+    def counting(scanner: scan.Scanner, unit: units.Unit, snapshots: Snapshots) -> scan.Scanned:
+        if len(compared) == stop[0]:
+            raise KeyboardInterrupt
+        compared.add((unit.pair.label, unit.number))
+        return scanned(scanner, unit, snapshots)
+
+    plant = "update ranged set t = 'other' where id = 12; delete from bag where a = 3"
+    with spoiled(moved, plant, "ranged", "bag"):
+        whole = diff(moved)
+        assert different(whole) == ["bag", "ranged"]
+        monkeypatch.setattr(scan.Scanner, "scan", counting)
+        done = set[tuple[str, int]]()
+        for stop[0] in (4, 8):
+            compared.clear()
+            with pytest.raises(KeyboardInterrupt):
+                diff(moved)
+            done |= compared
+        stop[0] = -1
+        compared.clear()
+        report = diff(moved)
+        assert report.resumed > 2
+        assert report.resumed + len(compared) == len(done | compared)
+        assert sum(table == "public.ranged" for table, _ in done | compared) > 3
+        assert [t for t in report.tables if t.different] == [t for t in whole.tables if t.different]
+        assert diff(moved).resumed == 0
+
+
+def test_what_is_changed_meanwhile_is_compared_again(moved: Road) -> None:
+    with connect(moved.destination, options=STUBBORN) as holder:
+        with holder.transaction():
+            holder.execute("lock table busy in access exclusive mode")
+            process = moved.project.start("diff", "--jobs", "2")
+            small.wait_until(lambda: in_store(moved, DONE) > 5, "units to be done")
+            process.kill()
+            process.communicate()
+        known = in_store(moved, DONE)
+        behind_its_back(moved.destination, "cluster typed using typed_pkey")
+        answer = json.loads(command(moved, "diff", "--json").out)
+    assert (answer["verdict"], answer["resumed"]) == ("equal", known - 1)
+
+
+DONE = """
+select count(*) from comparison_unit u join comparison c on c.id = u.comparison_id where c.finished_at is null
+"""
+
+
+def in_store(moved: Road, query: str) -> int:
+    with closing(sqlite3.connect(moved.project.directory / ".migrator" / "state.db")) as store:
+        (found,) = store.execute(query).fetchone()
+    return int(found)
 
 
 def test_what_one_side_lacks_is_told_and_counts_alone_prove_little(moved: Road) -> None:

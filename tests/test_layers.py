@@ -38,8 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": CONTRACTS | {"answers", "runner", "connections", "endurance", "observe", "plan", "recording"}
     | {"store", "pg", "switchover", "parts", "preflight", "check"},
     "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"}
-    | {"copy_diff", "diff_schema", "parts", "manual", "pg"},
-    "data_diff": CONTRACTS | {"connections", "copy_diff", "diff", "pg", "store", "switchover"},
+    | {"copy_diff", "data_diff", "diff_schema", "parts", "manual", "pg"},
+    "data_diff": CONTRACTS | {"connections", "copy_diff", "diff", "diff_kept", "pg", "store", "switchover"},
+    "diff_kept": CONTRACTS | {"diff", "store"},
     "copy_diff": CONTRACTS | {"connections", "copy", "diff", "pg", "store", "switchover"},
     "diff_schema": CONTRACTS | {"connections", "diff", "pg", "store"},
     "preflight": CONTRACTS | {"check", "waivers", "store", "pg"},

@@ -100,6 +100,8 @@ def refusals(state: State) -> Iterator[Words]:
         yield from (("advance",), ("advance", "--dry-run"))
     if state in (State.PLANNED, State.CLEANED):
         yield ("copy-diff",)
+    if state in (State.PLANNED, State.SCHEMA_COPIED, State.CLEANED):
+        yield ("diff",)
 
 
 def looks(state: State) -> Iterator[Words]:
@@ -117,7 +119,7 @@ def looks(state: State) -> Iterator[Words]:
     if state in (State.REPLICATING, State.SEQ_SYNCED):
         yield from ((beside, "--dry-run") for beside in ("refresh", "rehearse"))
     if state in (State.REPLICATING, State.SEQ_SYNCED, State.CUTOVER):
-        yield ("copy-diff",)
+        yield from (("copy-diff",), ("diff",))
 
 
 def test_every_command_in_every_state_is_run_or_refused_by_the_table(walk: Walk) -> None:

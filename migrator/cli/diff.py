@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write what would make the rows that differ the same, for psql.",
 )
+@click.option("--anew", is_flag=True, help="Begin anew, where a run before was cut short.")
 @click.option("--source", metavar="URL", help="Compare this database, of no migration,")
 @click.option("--destination", metavar="URL", help="with this one.")
 @with_options
@@ -66,6 +67,7 @@ def command(
     rounds: int,
     timeout: float,
     fix_sql: Path | None,
+    anew: bool,
     source: str | None,
     destination: str | None,
 ) -> None:
@@ -74,14 +76,14 @@ def command(
     TABLE is a shell pattern on schema.table, or on the table's name alone; all are compared where there is
     none. The application may go on: what differs is looked at again until it is proven, in step with the
     stream. Of two databases without a migration nobody knows such a stream, so they should be quiet.
-    Nothing is written.
+    Nothing is written. A run that was cut short goes on where it stopped.
 
     Exit code 0 when all rows are equal, 4 when some differ, 5 when something could not be decided, or
     not compared.
     """
     from migrator.data_diff import Options as Asked
 
-    asked = Asked(tables, jobs or 0, rows, rounds, timeout, only_count, fix=fix_sql is not None)
+    asked = Asked(tables, jobs or 0, rows, rounds, timeout, only_count, fix=fix_sql is not None, anew=anew)
     if source or destination:
         report = _between(options, source, destination, asked)
     else:

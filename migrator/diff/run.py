@@ -127,6 +127,8 @@ class Comparison:
         Settler(both, self._barrier, self._halted, self._ctx.now).settle(list(groups.values()), self._rounds)
         again = []
         for unit, found in scanned.items():
+            if found.is_equal:
+                continue
             outcome = _outcome(unit, found, groups.get(unit), lsn)
             self._attempts[unit.pair.label, unit.number] += 1
             unfinished = outcome.failure or (found.more and not outcome.differences)
@@ -147,10 +149,13 @@ class Comparison:
                 found[unit] = scanner.scan(unit, snapshots)
 
         with ThreadPoolExecutor(self._jobs + 1) as pool:
-            futures = [pool.submit(work, unit) for unit in units]
+            futures = {pool.submit(work, unit): unit for unit in units}
             try:
                 for future in as_completed(futures):
                     future.result()
+                    unit = futures[future]
+                    if unit in found and found[unit].is_equal:
+                        self._decided(unit, Outcome(found[unit].rows, lsn=snapshots.lsn))
             except BaseException:
                 self._halted.set()
                 for future in futures:

@@ -47,6 +47,11 @@ class Scanned:
     more: bool = False
     failure: str = ""
 
+    @property
+    def is_equal(self) -> bool:
+        """Return whether that says all."""
+        return not (self.suspects or self.more or self.failure)
+
 
 class Scanner:
     """Runs scans through readers, as many at a time as there are: whichever side they are of."""

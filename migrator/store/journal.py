@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from migrator.errors import MigrationExists, StaleState, UnknownMigration
 from migrator.store.attempts import AttemptJournal, put_attempt
+from migrator.store.comparisons import ComparisonJournal
 from migrator.store.database import reading, shown, writing
 from migrator.store.findings import FindingJournal, put_findings
 from migrator.store.lease import Lease
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["AttemptRecord", "Journal", "MigrationRecord", "Pin", "SampleRecord", "TableRecord"]
 
 
-class Journal(AttemptJournal, ProgressJournal, FindingJournal):
+class Journal(AttemptJournal, ProgressJournal, FindingJournal, ComparisonJournal):
     """A state store, opened. ``lease`` says who works on a migration."""
 
     @property

@@ -165,6 +165,30 @@ waiver = Table(
     _column("operator", Text),
     _column("at", Moment, default=now),
 )
+# One comparison of rows: of what (tables, direction, how), and what it came to.
+comparison = Table(
+    "comparison",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _of_migration(),
+    _column("subject", Text),
+    _column("verdict", Text, default=""),
+    _column("lsn", Text, default=""),
+    _column("started_at", Moment, default=now),
+    _column("finished_at", Moment, nullable=True),
+    Index(None, "migration_id", "id"),
+)
+# A table, or a range of its key, that is compared; what the table was then, so that a changed one is told.
+comparison_unit = Table(
+    "comparison_unit",
+    metadata,
+    _column("comparison_id", Integer, ForeignKey("comparison.id"), primary_key=True, autoincrement=False),
+    _column("table_name", Text, primary_key=True),
+    _column("number", Integer, primary_key=True, autoincrement=False),
+    _column("definition", Text),
+    _column("bounds", JSON),
+    _column("outcome", JSON),
+)
 # Who works on a migration now.
 lease = Table(
     "lease",

@@ -85,3 +85,26 @@ class SampleRecord:
     at: datetime
     kind: str
     values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ComparisonRecord:
+    """One comparison of rows; ``finished_at`` is None while it runs, and when it was cut short."""
+
+    id: int
+    subject: str
+    verdict: str
+    lsn: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class UnitRecord:
+    """What a comparison found of a table or of a range of its key; ``bounds`` are all of the table's."""
+
+    table_name: str
+    number: int
+    definition: str
+    bounds: list[str]
+    outcome: dict[str, Any]
