@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import click
 import psycopg
 import pytest
 from psycopg import sql
 
 from migrator import diff_schema as diff
-from migrator.cli.diff_schema import run as command
-from migrator.cli.options import Options
+from migrator.cli.main import run as cli
 from migrator.diff import printed
 from migrator.errors import Conflict, Declined, OutOfOrder
 from migrator.events import ignore
@@ -418,19 +416,17 @@ def test_one_server_prints_what_two_would_print_otherwise(
 def test_the_command_shows_both_definitions_and_ends_with_the_verdict(
     both: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command(Options(), *both, ddl=True)
+    between = ["diff", "--schema", "--ddl", "--source", both[0], "--destination", both[1]]
+    assert cli(between) == 0
     assert "objects compared · equal · 4 printed otherwise" in capsys.readouterr().out
     run(both[1], "alter table h.hen alter egg set default 3; create table h.new (id int)")
-    with pytest.raises(click.exceptions.Exit) as ended:
-        command(Options(), *both, ddl=True)
+    assert cli(between) == 4
     said_of_it = capsys.readouterr().out
-    assert ended.value.exit_code == 4
     assert "\n  only on the destination  table   h.new\n" in said_of_it
     assert "\n  differs                  column  h.hen.egg  default\n" in said_of_it
     assert "-- column h.hen.egg: differs\n--- source\n+++ destination\n" in said_of_it
     assert "\n+default: 3" in said_of_it
-    with pytest.raises(click.exceptions.Exit):
-        command(Options(as_json=True), *both, ddl=True)
+    assert cli(["--json", *between]) == 4
     answered = json.loads(capsys.readouterr().out)
     assert answered["counts"]["differs"] == answered["counts"]["only_on_the_destination"] == 1
     assert answered["exit_code"] == 4
@@ -459,5 +455,5 @@ def test_a_migration_is_compared_in_each_state_and_what_is_to_come_is_told_apart
         moved.advance(state)
         found = moved.app.diff_schema()
         assert (told(found), found.exit_code, found.not_compared) == (set(), 0, ())
-    command(Options(config=moved.project.path))
+    assert cli(["--config", str(moved.project.path), "diff", "--schema"]) == 0
     assert "move  cleaned  127.0.0.1" in capsys.readouterr().out

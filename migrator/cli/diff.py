@@ -1,4 +1,4 @@
-"""``migrator diff``: whether both sides hold the same rows."""
+"""``migrator diff``: whether both sides hold the same rows, or have the same schema."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from migrator.cli import diff_schema
 from migrator.cli.init import write_private
 from migrator.cli.options import Options, with_options
 from migrator.cli.output import answer
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 @click.command("diff", short_help="Compare the rows of both sides, while they change.")
 @click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option("--schema", "schemas", is_flag=True, help="Compare the schemas instead, object by object.")
+@click.option(
+    "--shadow", is_flag=True, help="With --schema: have one server print both, in a database of ours."
+)
+@click.option("--ddl", is_flag=True, help="With --schema: show both definitions of what differs.")
 @click.option("--count", "only_count", is_flag=True, help="Count rows only; do not look into them.")
 @click.option("--jobs", metavar="N", type=click.IntRange(min=1), help="Run so many scans at a time.")
 @click.option(
@@ -61,6 +67,9 @@ if TYPE_CHECKING:
 def command(
     options: Options,
     tables: tuple[str, ...],
+    schemas: bool,
+    shadow: bool,
+    ddl: bool,
     only_count: bool,
     jobs: int | None,
     rows: int,
@@ -78,13 +87,20 @@ def command(
     stream. Of two databases without a migration nobody knows such a stream, so they should be quiet.
     Nothing is written. A run that was cut short goes on where it stopped.
 
+    With --schema every object's definition, owner and effective privileges are compared instead.
+
     Exit code 0 when all rows are equal, 4 when some differ, 5 when something could not be decided, or
     not compared.
     """
+    _refuse_half(source, destination)
+    if schemas:
+        _refuse_of_rows(tables, only_count, fix_sql)
+        diff_schema.run(options, source, destination, shadow=shadow, ddl=ddl)
+        return
     from migrator.data_diff import Options as Asked
 
     asked = Asked(tables, jobs or 0, rows, rounds, timeout, only_count, fix=fix_sql is not None, anew=anew)
-    if source or destination:
+    if source and destination:
         report = _between(options, source, destination, asked)
     else:
         with working(options) as session, leading_to("migrator diff"):
@@ -96,11 +112,22 @@ def command(
         raise click.exceptions.Exit(report.exit_code)
 
 
-def _between(options: Options, source: str | None, destination: str | None, asked: Asked) -> DataDiffReport:
-    if not source or not destination:
+def _refuse_half(source: str | None, destination: str | None) -> None:
+    if bool(source) != bool(destination):
         raise UsageProblem(
             "--source and --destination go together", hint="migrator diff --source URL --destination URL"
         )
+
+
+def _refuse_of_rows(tables: tuple[str, ...], only_count: bool, fix_sql: Path | None) -> None:
+    if tables or only_count or fix_sql is not None:
+        raise UsageProblem(
+            "--schema compares whole schemas: it takes no TABLE, no --count and no --fix-sql",
+            hint="migrator diff --schema",
+        )
+
+
+def _between(options: Options, source: str, destination: str, asked: Asked) -> DataDiffReport:
     from migrator.config import CopySection
     from migrator.data_diff import diff_databases
     from migrator.render.renderer import choose
