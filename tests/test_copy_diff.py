@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from migrator.app import App
 from migrator.cli.main import run as run_command
-from migrator.diff import counts
+from migrator.diff import counts, visibility
 from migrator.errors import OutOfOrder
 from migrator.switchover.fence import FUNCTION_DOWN
 from tests.fixtures import small
@@ -292,7 +292,7 @@ def test_writers_set_off_no_alarm_and_hide_nothing(
 def test_a_commit_that_is_streamed_before_it_can_be_seen_is_no_difference(
     moved: Road, source_cluster: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counts, "PATIENCE", 20.0)
+    monkeypatch.setattr(visibility, "PATIENCE", 20.0)
     query = "select 1 from other where id = 60"
     with connect(moved.source) as settings, connect(moved.source) as client:
         thread = threading.Thread(target=client.execute, args=["insert into other values (60)"])
@@ -300,8 +300,9 @@ def test_a_commit_that_is_streamed_before_it_can_be_seen_is_no_difference(
             thread.start()
             moved.arrives(query)
             assert moved.on_source(query) == []
-            # Released when the second look waits for it: at the first look it was one row too many.
-            before(monkeypatch, counts._Counter, "_await_older", client.cancel_safe)
+            # Released while the second look waits for it: at the first look it was one row too many.
+            release = threading.Timer(0.3, client.cancel_safe)
+            before(monkeypatch, counts, "await_older", release.start)
             report = moved.app.copy_diff()
         thread.join()
     assert differing(report) == []

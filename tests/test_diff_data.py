@@ -341,7 +341,7 @@ WRITTEN = {"busy", "counter", "queue", "bag"}
 def test_a_commit_that_is_streamed_before_it_can_be_seen_is_no_difference(moved: Road) -> None:
     # Longer than anybody waits for transactions to end: what the destination has is no row too many.
     with connect(moved.source) as settings, connect(moved.source) as client:
-        with waiting_for_a_standby(settings):
+        with waiting_for_a_standby(settings, client):
             number, thread = hold_back(client, settings)
             moved.arrives(f"select 1 from queue where id = {number}")
             report = diff(moved, "queue", "uq", rounds=3)
