@@ -7,7 +7,6 @@ import re
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -341,34 +340,18 @@ WRITTEN = {"busy", "counter", "queue", "bag"}
 def test_a_commit_that_is_streamed_before_it_can_be_seen_is_no_difference(moved: Road) -> None:
     # Longer than anybody waits for transactions to end: what the destination has is no row too many.
     with connect(moved.source) as settings, connect(moved.source) as client:
+        hidden = b"insert into queue values (60, 'x'); update uq set b = 'z' where a = 60"
+        thread = threading.Thread(target=client.execute, args=[hidden])
         with waiting_for_a_standby(settings, client):
-            number, thread = hold_back(client, settings)
-            moved.arrives(f"select 1 from queue where id = {number}")
+            thread.start()
+            moved.arrives("select 1 from queue where id = 60")
             report = diff(moved, "queue", "uq", rounds=3)
             assert {t.verdict for t in report.tables} == {"unresolved"}
             assert report.exit_code == 5
             client.cancel_safe()
         thread.join()
     assert diff(moved).verdict == "equal"
-    moved.on_source("delete from queue where id >= 60; update uq set b = 'x' where a = 60")
-
-
-def hold_back(client: Connection, watch: Connection) -> tuple[int, threading.Thread]:
-    """Commit a row of the queue, whose number is returned, so that it waits for a standby."""
-    for number in count(60):
-        hidden = f"insert into queue values ({number}, 'x'); update uq set b = 'z' || {number} where a = 60"
-        thread = threading.Thread(target=client.execute, args=[hidden.encode()])
-        thread.start()
-        small.wait_until(
-            lambda thread=thread: not thread.is_alive() or watch.execute(HELD_BACK).fetchone(), "the commit"
-        )
-        # The setting takes a moment to come to where commits look for it.
-        if thread.is_alive():
-            return number, thread
-    raise AssertionError
-
-
-HELD_BACK = "select 1 from pg_stat_activity where wait_event = 'SyncRep' and datname = current_database()"
+    moved.on_source("delete from queue where id = 60; update uq set b = 'x' where a = 60")
 
 
 def test_what_is_truncated_meanwhile_is_compared_once_more(
