@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from migrator.check import Finding, Group, Severity
 from migrator.pg.catalog import USER_SCHEMA, not_of_extension
 from migrator.pg.preload import sizes
+from migrator.pg.view_reads import READS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,19 +68,8 @@ where p.prosrc ~ '\\mdblink(_\\w+)?\\s*\\('
   and {not_of_extension("pg_proc", "p.oid")}
 order by 1
 """
-FILLED = """
-with recursive reads (matview, relation) as (
-    select c.oid, c.oid from pg_catalog.pg_class c where c.relkind = 'm' and c.relispopulated
-    union
-    select v.matview, d.refobjid
-    from reads v
-    join pg_catalog.pg_rewrite r on r.ev_class = v.relation
-    join pg_catalog.pg_depend d
-      on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-     and d.objid = r.oid
-     and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    join pg_catalog.pg_class c on c.oid = d.refobjid and c.relkind in ('v', 'f')
-)
+FILLED = f"""
+with recursive {READS}
 select v.matview::pg_catalog.regclass::text as name,
        string_agg(distinct pg_catalog.quote_ident(s.srvname), ', ') as servers
 from reads v

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.check import Finding, Group, Severity
-from migrator.errors import StatementFailed
 from migrator.pg.catalog import not_of_extension
+from migrator.pg.locales import has_locale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,9 +53,6 @@ where c.collnamespace = 'pg_catalog'::pg_catalog.regnamespace
 HAS_ICU = """
 select exists (select from pg_catalog.pg_collation where collprovider = 'i' and collname <> 'unicode')
 """
-# The server accepts a locale for money that the host has, and refuses any other.
-TRY_LOCALE = "select pg_catalog.set_config('lc_monetary', %s, true)"
-INVALID_VALUE = "22023"
 IMPORT = "then: select pg_catalog.pg_import_system_collations('pg_catalog');"
 
 
@@ -72,19 +69,9 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
         elif row.builtin and row.name not in there:
             why = "the destination does not have it"
             fix = f"install locale {row.locale or row.name} on the destination's host, {IMPORT}"
-        elif not row.builtin and row.provider == "c" and not _has_locale(ctx, row.locale):
+        elif not row.builtin and row.provider == "c" and not has_locale(ctx.destination, row.locale):
             why = f"the destination's host has no locale {row.locale}"
             fix = f"install locale {row.locale} on the destination's host"
         else:
             continue
         yield Finding(Severity.BLOCK, row.label, f"collation {row.label} is used, and {why}", fix)
-
-
-def _has_locale(ctx: ReadContext, locale: str) -> bool:
-    try:
-        ctx.destination.value(TRY_LOCALE, [locale])
-    except StatementFailed as error:
-        if error.sqlstate == INVALID_VALUE:
-            return False
-        raise
-    return True

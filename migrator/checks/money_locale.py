@@ -13,19 +13,16 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from migrator.check import Finding, Group, Severity
-from migrator.errors import StatementFailed
 from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA
 from migrator.pg.column_types import OF_COLUMNS, PARTS
-from migrator.pg.locales import plain
+from migrator.pg.locales import has_locale, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrator.context import ReadContext
-    from migrator.pg.session import ReadSession
 
 GROUP = Group.DB
-INVALID_VALUE = "22023"
 SHOWN = 5
 
 COLUMNS = f"""
@@ -61,7 +58,6 @@ where s.setdatabase = (select oid from pg_catalog.pg_database where datname = cu
   and s.setrole = 0
   and c.setting ~ '^lc_monetary='
 """
-TRY_LOCALE = "select pg_catalog.set_config('lc_monetary', %s, true)"
 
 
 def check(ctx: ReadContext) -> Iterator[Finding]:
@@ -75,7 +71,7 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     fixed = ctx.source.value(DATABASES_OWN)
     here = fixed or ctx.source.value(SERVERS_OWN)
     there = fixed or ctx.destination.value(SERVERS_OWN)
-    if not _knows(ctx.destination, here):
+    if not has_locale(ctx.destination, here):
         yield Finding(
             Severity.BLOCK,
             "lc_monetary",
@@ -97,13 +93,3 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
 def _sign(locale: str) -> str:
     name = plain(locale)
     return "c" if name.startswith("c.") else name
-
-
-def _knows(session: ReadSession, locale: str) -> bool:
-    try:
-        session.value(TRY_LOCALE, [locale])
-    except StatementFailed as error:
-        if error.sqlstate == INVALID_VALUE:
-            return False
-        raise
-    return True

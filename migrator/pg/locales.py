@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from migrator.errors import StatementFailed
 from migrator.pg.versions import Feature, has
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ OF_NAMESAKE = """
  where c.collprovider = 'c'
    and replace(lower(c.collcollate), '-', '') = replace(lower(d.datcollate), '-', ''))
 """
+# A server accepts a locale for money that its host has, and refuses any other.
+TRY_LOCALE = "select pg_catalog.set_config('lc_monetary', %s, true)"
+INVALID_VALUE = "22023"
 PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
 
@@ -39,6 +43,17 @@ def plain(locale: str) -> str:
     name, _, encoding = locale.lower().partition(".")
     encoding = encoding.replace("-", "")
     return "c" if name in ("c", "posix") and not encoding else f"{name}.{encoding}"
+
+
+def has_locale(session: ReadSession, locale: str) -> bool:
+    """Return whether a server's host has a locale of libc; nothing is changed."""
+    try:
+        session.value(TRY_LOCALE, [locale])
+    except StatementFailed as error:
+        if error.sqlstate == INVALID_VALUE:
+            return False
+        raise
+    return True
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from migrator.pg.catalog import USER_SCHEMA, not_of_extension
 from migrator.pg.versions import Feature, has
+from migrator.pg.view_reads import READS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,18 +23,7 @@ if TYPE_CHECKING:
 # What calls functions, by the catalog row that its dependencies are noted for. A generated column's were
 # noted for the column before 15, for its expression since.
 CALLERS = f"""
-with recursive reads (matview, relation) as (
-    select c.oid, c.oid from pg_catalog.pg_class c where c.relkind = 'm' and c.relispopulated
-    union
-    select v.matview, d.refobjid
-    from reads v
-    join pg_catalog.pg_rewrite r on r.ev_class = v.relation
-    join pg_catalog.pg_depend d
-      on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-     and d.objid = r.oid
-     and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    join pg_catalog.pg_class c on c.oid = d.refobjid and c.relkind = 'v'
-),
+with recursive {READS},
 generated as (
     select a.attrelid, a.attnum, f.oid as expression,
            a.attrelid::pg_catalog.regclass::text || '.' || pg_catalog.quote_ident(a.attname) as name
