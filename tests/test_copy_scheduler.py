@@ -129,7 +129,7 @@ def test_spare_workers_are_those_that_nothing_waits_for() -> None:
 
 @given(st.integers(0, 10_000), st.integers(1, 50))
 def test_the_cuts_of_a_table_are_even_and_ascending(length: int, parts: int) -> None:
-    cuts = pieces._even(length, parts)
+    cuts = pieces.even(length, parts)
     assert cuts == sorted(set(cuts))
     edges = [0, *cuts, length]
     sizes = [b - a for a, b in itertools.pairwise(edges)]
@@ -140,7 +140,7 @@ def test_the_cuts_of_a_table_are_even_and_ascending(length: int, parts: int) -> 
 
 @given(st.lists(st.integers(-50, 50), max_size=8), st.lists(st.integers(-60, 60), max_size=30))
 def test_every_value_is_in_exactly_one_piece(bounds: list[int], values: list[int]) -> None:
-    conditions = pieces._ranges("n", "int", [str(b) for b in sorted(bounds)])
+    conditions = pieces.ranges("n", "int", [str(b) for b in sorted(bounds)])
     for value in values:
         hits = 0
         for condition in conditions:

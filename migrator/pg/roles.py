@@ -56,7 +56,10 @@ select r.rolname::text as name,
        r.rolbypassrls as bypassrls,
        r.rolinherit as inherit,
        r.rolconnlimit as connections,
-       least(nullif(r.rolvaliduntil, 'infinity'), '9999-01-01') as until
+       case
+           when r.rolvaliduntil < 'infinity'
+           then least(greatest(r.rolvaliduntil, '0001-01-02'), '9999-01-01')
+       end as until
 from pg_catalog.pg_roles r
 order by r.rolname
 """
