@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli.init import write_private
 from migrator.cli.options import Options, waive_option, with_options
+from migrator.cli.output import write_private
 from migrator.cli.session import Session, working
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import click
 
-from migrator.cli.init import write_private
-from migrator.cli.output import say, say_json
+from migrator.cli.output import say, say_json, write_private
 from migrator.cli.session import working
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.cli import diff_schema
-from migrator.cli.init import write_private
 from migrator.cli.options import Options, with_options
-from migrator.cli.output import answer
+from migrator.cli.output import answer, write_private
 from migrator.cli.session import leading_to, working
 from migrator.errors import UsageProblem
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from migrator.cli.options import Options, with_options
-from migrator.cli.output import say, say_json
+from migrator.cli.output import say, say_json, write_private
 from migrator.config_template import TEMPLATE
-from migrator.errors import ConfigError, Refused
 
 if TYPE_CHECKING:
     from migrator.manual.contexts import NewContext
@@ -100,18 +98,3 @@ def make(options: Options, new: NewContext, notes: list[str]) -> None:
     for line in [*(f"note: {note}" for note in notes), *(f"warning: {why}" for why in begun.unknown)]:
         say(line, err=True)
     say(f"{begun.directory}  made, with {', '.join(begun.files)}\n  next: {begun.next}")
-
-
-def write_private(path: Path, text: str, *, hint: str = "migrator --config OTHER init") -> None:
-    """Write a new file that only its owner may read: it may hold a password.
-
-    ``hint`` says what to do where there is one. Raises Refused, ConfigError.
-    """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise Refused(f"{path} exists and was not touched", hint=hint) from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)

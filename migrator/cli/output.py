@@ -1,4 +1,4 @@
-"""Write answers to stdout and refusals to stderr, or as JSON, whoever still reads them."""
+"""Write answers to stdout or a private file and refusals to stderr, or as JSON, whoever still reads them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from migrator.errors import MigratorError
     from migrator.report import Report
 
@@ -20,6 +22,23 @@ def say(text: str | bytes, *, err: bool = False) -> None:
         click.echo(text, err=err, color=False if os.environ.get("NO_COLOR") else None)
     except BrokenPipeError:
         _to_nowhere(sys.stderr if err else sys.stdout)
+
+
+def write_private(path: Path, text: str, *, hint: str = "migrator --config OTHER init") -> None:
+    """Write a new file that only its owner may read: it may hold a password.
+
+    ``hint`` says what to do where there is one. Raises Refused, ConfigError.
+    """
+    from migrator.errors import ConfigError, Refused
+
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Refused(f"{path} exists and was not touched", hint=hint) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def nobody_reads() -> bool:

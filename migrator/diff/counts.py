@@ -179,7 +179,7 @@ class _Counter:
         horizon = subscriber.rows(POSITION)[0].horizon
         before = count(subscriber, horizon)
         if number > 1:
-            self._await_older(publisher)
+            await_older(publisher, self._halted, self._now)
         between = count(publisher, start.horizon)
         self._applied(publisher, publisher.rows(POSITION)[0].position)
         after = count(subscriber, horizon)
@@ -213,10 +213,6 @@ class _Counter:
             self._go_on()
             found |= self._count(session, [table], horizon, failures)
         return found
-
-    def _await_older(self, publisher: ReadSession) -> None:
-        """Wait until the transactions that run now have ended, but not for long ones."""
-        await_older(publisher, self._halted, self._now)
 
     def _go_on(self) -> None:
         if self._halted.is_set():
