@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from migrator.errors import Declined
+from migrator.switchover import procedure
+from tests.fixtures import small
+from tests.fixtures.road import before
 from tests.fixtures.roles import ensure_roles
 from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from migrator.demo.servers import EmbeddedServer
     from tests.fixtures.road import Road
@@ -88,3 +97,70 @@ def test_a_cutover_without_a_rehearsal_is_warned_of_and_goes_on(road: Roads) -> 
     moved.rollback("seq_synced")
     assert found()["last_comparison"][0] == "info"
     assert "equal at LSN" in found()["last_comparison"][1]
+
+
+@pytest.mark.parametrize("fence", ["lock", "read_only"])
+def test_a_session_that_was_starting_as_the_writes_went_away_is_ended(
+    fence: str, road: Roads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = road("seq_synced", cutover={"fence": fence, "max_pause": "10s"})
+    ended: list[str] = []
+
+    def start() -> None:
+        # Once it has read its settings, it sleeps for that many seconds, and can be seen by nobody.
+        try:
+            with psycopg.connect(moved.source, options="-c post_auth_delay=2") as session:
+                session.execute("select pg_sleep(10)")
+        except psycopg.OperationalError as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=start)
+
+    def start_and_wait() -> None:
+        thread.start()
+        small.wait_until(lambda: moved.on_source(STARTING), "the session to start")
+
+    before(monkeypatch, procedure, "lock_and_fence", start_and_wait)
+    moved.advance("cutover")
+    thread.join()
+    assert "terminating connection" in "".join(ended)
+
+
+STARTING = """
+select true
+from pg_locks
+where locktype = 'object' and classid = 'pg_database'::regclass and mode = 'RowExclusiveLock'
+"""
+
+
+def test_a_session_that_came_before_the_cutover_and_starts_after_it_is_read_only(
+    road: Roads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = road("seq_synced")
+    with knocking(moved.source) as come_in:
+        moved.advance("cutover")
+        assert b"cannot execute INSERT in a read-only transaction" in come_in(
+            "insert into products (title, price) values ('early bird', 1)"
+        )
+    moved.complete()
+
+
+@contextlib.contextmanager
+def knocking(url: str) -> Iterator[Callable[[str], bytes]]:
+    """Have a server process wait to be told who comes; gives what tells it, asks, and returns the answer."""
+    where = conninfo_to_dict(url)
+    with socket.create_connection((where["host"], where["port"])) as client:
+        # The server stamps the session as it accepts it.
+        time.sleep(0.2)
+
+        def come_in(query: str) -> bytes:
+            words = f"user\0{where['user']}\0database\0{where['dbname']}\0\0".encode()
+            client.sendall(struct.pack("!II", len(words) + 8, 3 << 16) + words)
+            text = f"{query}\0".encode()
+            client.sendall(b"Q" + struct.pack("!I", len(text) + 4) + text)
+            answer = b""
+            while b"SERROR" not in answer and (part := client.recv(8192)):
+                answer += part
+            return answer
+
+        yield come_in

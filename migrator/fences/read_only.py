@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 NOW = "select pg_catalog.clock_timestamp()"
-# Seconds for which sessions that are still coming are waited for: the triggers hold them, too.
-COMING = 1.0
 # Seconds beyond twice the longest pause, in which we have surely gone on, or stand still.
 STANDS_STILL = 5.0
 
@@ -68,9 +66,7 @@ class ReadOnlyFence:
         self._is_held = True
         self._watchdog.hold()
         since = self._commit(ctx, number)
-        sessions.end_older(
-            ctx, since, timeout=max(timeout - (ctx.now() - began), 0.1), patience=COMING, interval=0.005
-        )
+        sessions.end_older(ctx, since, timeout=max(timeout - (ctx.now() - began), 0.1), interval=0.005)
         return True
 
     def let_in(self, ctx: WriteContext) -> None:

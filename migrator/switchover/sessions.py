@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # The moment at which the read-only default was surely there.
 CLOSED = "closed"
 CLOSED_AT = "select at from {schema}.journal where event = 'closed'"
+# That none is left from before it; one that began earlier and comes later has read the new default.
+ENDED = "sessions_ended"
 # Walsenders and apply workers stay.
 OLD_SESSIONS = """
 select a.pid
@@ -25,62 +27,67 @@ where a.datname = current_database()
   and a.application_name <> %s
   and a.backend_start < %s
 """
-# Of a session that is still coming nobody can tell which settings it has read, nor of which database it is.
-COMING = """
-select count(*)
-from pg_catalog.pg_stat_activity a
-where a.datname is null
-  and a.backend_type = 'client backend'
-  and a.backend_start < %s
+# A session that starts holds its database from before it reads its settings until it can be seen in
+# pg_stat_activity. The backend's own transaction number tells it from the next one.
+STARTING = """
+select l.virtualtransaction as session
+from pg_catalog.pg_locks l
+join pg_catalog.pg_database d on d.oid = l.objid
+where l.locktype = 'object'
+  and l.classid = 'pg_catalog.pg_database'::regclass
+  and l.mode = 'RowExclusiveLock'
+  and d.datname = current_database()
 """
-PATIENCE = 5.0
 END = "select pg_catalog.pg_terminate_backend(pid) from unnest(%s::int[]) as p (pid)"
 
 
-def looked_at(ctx: ReadContext) -> bool:
-    """Return whether the moment is recorded for this switchover."""
-    given, record = handed_over(ctx), Registry(ctx.source, ctx.names).read(CLOSED)
-    return bool(given and record and record["number"] == given["number"])
-
-
-def old(ctx: ReadContext) -> list[int]:
-    """Return the client sessions, by pid, that are older than that moment; not ours."""
-    found = Registry(ctx.source, ctx.names).rows(CLOSED_AT)
-    return _older(ctx, found[0].at) if found else []
+def are_ended(ctx: ReadContext) -> bool:
+    """Return whether it is recorded of this switchover that no session is left from before it."""
+    return _is_recorded(ctx, ENDED)
 
 
 def end_old(ctx: WriteContext) -> None:
-    """End them, so that they come back under the read-only default or on the other side."""
+    """End them, so that they come back under the read-only default or on the other side; record it."""
     registry = WritableRegistry(ctx.write_source, ctx.names)
-    if not looked_at(ctx):
-        given = handed_over(ctx) or {}
-        registry.record(CLOSED, {"number": given["number"]})
-    end_older(ctx, registry.rows(CLOSED_AT)[0].at, timeout=30, patience=PATIENCE)
+    number = {"number": (handed_over(ctx) or {})["number"]}
+    if not _is_recorded(ctx, CLOSED):
+        registry.record(CLOSED, number)
+    end_older(ctx, registry.rows(CLOSED_AT)[0].at, timeout=30)
+    registry.record(ENDED, number)
 
 
-def end_older(
-    ctx: WriteContext, moment: datetime, *, timeout: float, patience: float, interval: float = 0.05
-) -> None:
+def end_older(ctx: WriteContext, moment: datetime, *, timeout: float, interval: float = 0.05) -> None:
     """End the client sessions that are older than ``moment``, by the source's clock; not ours.
 
-    Those that are still coming are waited for ``patience`` seconds. Raises TimedOut after ``timeout``
-    seconds, naming who is left.
+    Those that were still starting, and may have read the settings from before, are waited for and ended.
+    Raises TimedOut after ``timeout`` seconds, naming who is left.
     """
-    began = ctx.now()
+    starting = _starting(ctx)
 
     def ended() -> bool:
+        # In this order: who is not starting any more is seen as a session by now.
+        starting.intersection_update(_starting(ctx))
         pids = _older(ctx, moment)
         if pids:
             ctx.write_source.rows(END, [pids])
-        return not pids and (ctx.now() - began > patience or not ctx.source.value(COMING, [moment]))
+        return not pids and not starting
 
     ctx.wait_until(
         ended,
         what=f"sessions of the {ctx.source.side} to end",
         timeout=timeout,
         interval=interval,
-        explain=lambda: name_sessions(ctx.source, _older(ctx, moment)),
+        explain=lambda: name_sessions(ctx.source, _older(ctx, moment)) or f"{len(starting)} are starting",
     )
+
+
+def _is_recorded(ctx: ReadContext, event: str) -> bool:
+    given, record = handed_over(ctx), Registry(ctx.source, ctx.names).read(event)
+    return bool(given and record and record["number"] == given["number"])
+
+
+def _starting(ctx: ReadContext) -> set[str]:
+    return {row.session for row in ctx.source.rows(STARTING)}
 
 
 def _older(ctx: ReadContext, moment: datetime) -> list[int]:
