@@ -154,14 +154,14 @@ def told(rows: tuple[RowDifference, ...]) -> set[tuple[str, str]]:
 def test_equal_sides_are_equal_and_few_bytes_say_so(moved: Road) -> None:
     report = diff(moved)
     assert (report.verdict, report.exit_code, report.stream) == ("equal", 0, "forward")
-    assert report.how == "hash_record_extended"
+    assert report.how == "column hashes"
     assert {t.verdict for t in report.tables} == {"equal"}
     found = tables(report)
     assert (found["typed"].source, found["typed"].destination) == (700, 700)
     assert {"part_1", "part_2", "bag", "nothing", QUOTED} <= found.keys()
     told = command(moved, "diff", "--jobs", "3", "typed", "part*")
     assert (told.code, told.err) == (0, told.err)
-    assert re.search(r"equal: 3 of 3 tables equal · 760 rows · by hash_record_extended · at LSN", told.out)
+    assert re.search(r"equal: 3 of 3 tables equal · 760 rows · by column hashes · at LSN", told.out)
     with pytest.raises(UnknownName):
         diff(moved, "typed", "no_such_table")
 
@@ -269,7 +269,7 @@ def test_it_is_all_the_same_in_ranges_slices_and_buckets_and_by_older_hashes(
     monkeypatch.setattr(units, "PIECE", 16)
     monkeypatch.setattr(scan, "PER_BUCKET", 16)
     with spoiled(moved, SPOILED, *SPOILED_TABLES):
-        for function in ("hash_record_extended", "hashtextextended", "md5"):
+        for function in ("column hashes", "hashtextextended", "md5"):
             monkeypatch.setitem(row_hash.TRIALS, *FAILING.get(function, ("", "")))
             report = diff(moved)
             assert report.how == function
@@ -283,7 +283,7 @@ def test_it_is_all_the_same_in_ranges_slices_and_buckets_and_by_older_hashes(
 
 # Two servers that do not agree upon a function.
 FAILING = {
-    "hashtextextended": (row_hash.RECORD, "row(pg_catalog.version())"),
+    "hashtextextended": (row_hash.COLUMNS, "pg_catalog.version()"),
     "md5": (row_hash.EXTENDED, "pg_catalog.version()"),
 }
 
