@@ -50,12 +50,20 @@ ROW = "row({})::text"
 LONG, SHOWN = 1000, 60
 SHORT = """
 case when pg_catalog.octet_length({text}) <= {long} then {text}
-     else pg_catalog.left({text}, {shown}) || '… ' || pg_catalog.length({text}) || ' characters '
+     else pg_catalog.left({text}, {shown}) || '... ' || pg_catalog.length({text}) || ' characters '
           || {digest}
+end
+"""
+# The same of bytes, whose text may be longer than a text can be.
+SHORT_BYTES = """
+case when pg_catalog.octet_length({bytes}) <= {long} then {bytes}::text
+     else '\\x' || pg_catalog.encode(pg_catalog.substr({bytes}, 1, {shown}), 'hex') || '... '
+          || pg_catalog.octet_length({bytes}) || ' bytes ' || {digest}
 end
 """
 SHA = "pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to({}, 'UTF8')), 'hex')"
 MD5 = "pg_catalog.md5(pg_catalog.convert_to({}, 'UTF8'))"
+SHA_BYTES, MD5_BYTES = "pg_catalog.encode(pg_catalog.sha256({}), 'hex')", "pg_catalog.md5({})"
 ENCODING = "select pg_catalog.current_setting('server_encoding')"
 # What both must hash to the same: hash functions are the server's own.
 TRIALS = {
@@ -98,7 +106,7 @@ from (select n as name, pg_catalog.current_setting(n) as setting from unnest(%s:
 EXACT = {
     16, 17, 20, 21, 23, 650, 774, 829, 869, 1082, 1083, 1114, 1184, 2950, 3220,
 }  # fmt: skip
-TEXTS, PADDED, NUMERIC, FLOATS = {25, 1043}, 1042, 1700, {700, 701}
+BYTES, TEXTS, PADDED, NUMERIC, FLOATS = 17, {25, 1043}, 1042, 1700, {700, 701}
 # What hashes a value of a type, where that can be called by its name.
 FUNCTIONS = {
     20: "hashint8extended", 21: "hashint2extended", 23: "hashint4extended", 650: "hashinetextended",
@@ -160,7 +168,8 @@ class RowHash:
         features = ((COLUMNS, Feature.RECORD_HASHES), (EXTENDED, Feature.EXTENDED_HASHES))
         usable = [h for h, feature in features if all(has(v, feature) for v in versions)]
         self._hash = next((h for h in usable if _is_common(both, h)), DIGEST)
-        self._long = SHA if all(has(v, Feature.EXTENDED_HASHES) for v in versions) else MD5
+        with_sha = all(has(v, Feature.EXTENDED_HASHES) for v in versions)
+        self._long, self._long_bytes = (SHA, SHA_BYTES) if with_sha else (MD5, MD5_BYTES)
 
     def prepare(self, both: Reader) -> None:
         """Have further sessions print values as the first ones do, and make sure of it."""
@@ -183,7 +192,7 @@ class RowHash:
             key=self._hashed([(c, ways[c.name]) for c in one.columns if c.name in key]) if key else row,
             key_texts=_texts([self._text(name, ways[name], back=True) for name in key]),
             name=sql.SQL("{}::text").format(_row([sql.Identifier("t", name) for name in key or ways])),
-            values=_texts([self._short(self._text(name, how)) for name, how in ways.items()]),
+            values=_texts([self._short(c, ways[c.name]) for c in one.columns]),
         )
 
     def _hashed(self, columns: list[tuple[Column, Way]]) -> sql.Composed:
@@ -242,7 +251,13 @@ class RowHash:
             return sql.SQL("pg_catalog.concat({})" if back else ROW).format(column)
         return sql.SQL("{}::text").format(column)
 
-    def _short(self, text: sql.Composable) -> sql.Composable:
+    def _short(self, column: Column, how: Way) -> sql.Composable:
+        """Return a column's text for eyes and the verdict, a digest of it where it is long."""
+        if how is Way.AS_IS and column.oid == BYTES:
+            value: sql.Composable = sql.Identifier("t", column.name)
+            digest = sql.SQL(self._long_bytes).format(value)
+            return sql.SQL(SHORT_BYTES).format(bytes=value, long=LONG, shown=SHOWN // 2, digest=digest)
+        text = self._text(column.name, how)
         return sql.SQL(SHORT).format(
             text=text, long=LONG, shown=SHOWN, digest=sql.SQL(self._long).format(text)
         )

@@ -1,0 +1,205 @@
+"""What has fooled others: rows that are the same and look otherwise, and rows that differ and look alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg import sql
+
+from migrator.data_diff import Options, diff_databases
+from migrator.diff import row_hash
+from tests.fixtures.servers import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from migrator.demo.servers import EmbeddedServer
+    from migrator.report_diff import DataDiffReport, TableDifference
+
+# The same rows, and nothing else is the same: encoding, settings, columns' order, dropped columns, object
+# ids, partitions, collations.
+SOURCE = """
+create type state as enum ('old', 'new');
+create table dropped (a int, gone text, b text, id int primary key, also_gone int);
+insert into dropped select g, 'x', 'b' || g, g, 1 from generate_series(1, 100) g;
+alter table dropped drop column gone, drop column also_gone;
+create table ordered (id int primary key, c state, b float8, a text);
+create table listed (id int, s state, primary key (id, s)) partition by list (s);
+create table listed_old partition of listed for values in ('old');
+create table listed_new partition of listed for values in ('new');
+create table hashed (s state primary key, n int) partition by hash (s);
+create table hashed_0 partition of hashed for values with (modulus 2, remainder 0);
+create table hashed_1 partition of hashed for values with (modulus 2, remainder 1);
+create table odd (id int primary key, t text collate "POSIX", fixed char(8) collate "POSIX");
+"""
+DESTINATION = """
+create type filler as enum ('x', 'y', 'z');
+create type state as enum ('new');
+alter type state add value 'old' before 'new';
+create table dropped (id int primary key, b text, a int);
+insert into dropped select g, 'b' || g, g from generate_series(100, 1, -1) g;
+create table ordered (a text, b float8, c state, id int primary key);
+create table listed (s state, id int, primary key (id, s)) partition by range (id);
+create table listed_1 partition of listed for values from (minvalue) to (2);
+create table listed_2 partition of listed for values from (2) to (maxvalue);
+create table hashed (n int, s state primary key) partition by hash (s);
+create table hashed_0 partition of hashed for values with (modulus 3, remainder 0);
+create table hashed_1 partition of hashed for values with (modulus 3, remainder 1);
+create table hashed_2 partition of hashed for values with (modulus 3, remainder 2);
+create table odd (id int primary key, t text, fixed char(8));
+"""
+ROWS = """
+insert into ordered (id, a, b, c)
+select g, chr(191 + g % 64), g * 0.1, (enum_range(null::state))[1 + g % 2] from generate_series(1, 100) g;
+insert into listed (id, s) values (1, 'old'), (1, 'new'), (2, 'old'), (3, 'new');
+insert into hashed (s, n) values ('old', 1), ('new', 2);
+insert into odd (id, t, fixed) values (1, 'a', 'a'), (2, 'A', 'A'), (3, 'é', 'é'), (4, 'e', 'e');
+"""
+SETTINGS = {
+    "DateStyle": "German",
+    "IntervalStyle": "sql_standard",
+    "TimeZone": "Asia/Tokyo",
+    "extra_float_digits": "-3",
+    "bytea_output": "escape",
+    "client_encoding": "LATIN1",
+    "search_path": "pg_temp",
+    "standard_conforming_strings": "off",
+}
+# What is changed on the destination alone, and which rows must be told.
+TRAPS = {
+    "two rows change their values": (
+        "update ordered o set a = p.a from ordered p where o.id + p.id = 7 and o.id in (3, 4)",
+        {"ordered": {"3", "4"}},
+    ),
+    "two columns would, in one row": (
+        "update dropped set a = 77, b = 'b7' where id = 7",
+        {"dropped": {"7"}},
+    ),
+    "a row beyond all keys of the source": (
+        "insert into dropped (id) values (2147483647), (-2147483648)",
+        {"dropped": {"2147483647", "-2147483648"}},
+    ),
+    "another label, of the same place": (
+        "update ordered set c = case c when 'old' then 'new'::state else 'old' end where id = 9",
+        {"ordered": {"9"}},
+    ),
+    "what a blind collation would call equal": (
+        "update odd set t = 'A' where id = 1; update odd set fixed = 'É' where id = 3",
+        {"odd": {"1", "3"}},
+    ),
+    "a key that changes": (
+        "update dropped set id = 1000 where id = 50",
+        {"dropped": {"50", "1000"}},
+    ),
+    "a row that is in another partition": (
+        "update listed set id = 2 where id = 1 and s = 'new'",
+        {"listed": {"1, new", "2, new"}},
+    ),
+    "the last bit of a number": (
+        "update ordered set b = b + 2e-16 where id = 1",
+        {"ordered": {"1"}},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def unlike(source_cluster: EmbeddedServer, destination_cluster: EmbeddedServer) -> Iterator[tuple[str, str]]:
+    """Two databases with the same rows and nothing else in common."""
+    source = source_cluster.create_database("traps", encoding="LATIN1", template="template0", locale="C")
+    destination = destination_cluster.create_database("traps")
+    for url, schema in ((source, SOURCE), (destination, DESTINATION)):
+        with connect(url, client_encoding="utf8") as connection:
+            connection.execute((schema + ROWS).encode())
+    with connect(destination) as connection:
+        for name, value in SETTINGS.items():
+            connection.execute(
+                sql.SQL("alter database traps set {} = {}").format(sql.Identifier(name), sql.Literal(value))
+            )
+    yield source, destination
+    for server in (source_cluster, destination_cluster):
+        server.drop_database("traps")
+
+
+def diff(both: tuple[str, str], *patterns: str) -> DataDiffReport:
+    return diff_databases(*both, lambda _event: None, Options(patterns, jobs=2, rows=50))
+
+
+def told(table: TableDifference) -> set[str]:
+    return {", ".join(row.key.values()) for row in table.rows}
+
+
+@pytest.mark.parametrize("older", [(), (row_hash.COLUMNS,), (row_hash.COLUMNS, row_hash.EXTENDED)])
+def test_the_same_rows_are_equal_however_they_are_kept_and_each_trap_is_told(
+    older: tuple[str, ...], unlike: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for function in older:
+        monkeypatch.setitem(row_hash.TRIALS, function, "pg_catalog.version()")
+    report = diff(unlike)
+    assert (report.verdict, {t.table: t.verdict for t in report.tables if t.verdict != "equal"}) == (
+        "equal",
+        {},
+    )
+    for trap, (statement, rows) in TRAPS.items():
+        with connect(unlike[1], client_encoding="utf8", options="-c search_path=public") as spoiler:
+            with spoiler.transaction():
+                spoiler.execute(statement.encode())
+            found = {
+                t.table.removeprefix("public."): told(t) for t in diff(unlike).tables if t.verdict != "equal"
+            }
+            restore(spoiler, unlike[0], *rows)
+        assert found == rows, trap
+    assert diff(unlike).verdict == "equal"
+
+
+def restore(spoiler: Any, source: str, *tables: str) -> None:
+    """Make the tables what the source has."""
+    with connect(source, client_encoding="utf8") as connection, spoiler.transaction():
+        for table in tables:
+            names = {
+                "dropped": "id, a, b",
+                "ordered": "id, a, b, c",
+                "listed": "id, s",
+                "odd": "id, t, fixed",
+            }
+            spoiler.execute(f"delete from {table}")
+            with (
+                connection.cursor().copy(f"copy (select {names[table]} from {table}) to stdout") as rows,
+                spoiler.cursor().copy(f"copy {table} ({names[table]}) from stdin") as copy,
+            ):
+                for block in rows:
+                    copy.write(block)
+
+
+def test_a_value_of_many_megabytes_is_compared_by_its_last_byte(
+    source_database: str, destination_database: str
+) -> None:
+    for number, url in enumerate((source_database, destination_database)):
+        with connect(url) as connection:
+            connection.execute("create table big (id int primary key, raw bytea, t text)")
+            connection.execute(
+                "insert into big select g, decode(repeat('ab', 50000000) || %s, 'hex'), repeat('x', 1000000)"
+                " from generate_series(1, 2) g",
+                ["00" if number == 0 else "01"],
+            )
+            connection.execute("update big set raw = '\\x00' where id = 2")
+    report = diff((source_database, destination_database))
+    (table,) = report.tables
+    assert (table.verdict, told(table)) == ("different", {"1"})
+    (row,) = table.rows
+    assert [column[0] for column in row.columns] == ["raw"]
+    assert all(len(str(value)) < 300 for value in row.columns[0])
+
+
+def test_a_thousand_columns_are_compared(source_database: str, destination_database: str) -> None:
+    columns = ", ".join(f"c{n} {('int', 'text', 'numeric', 'date')[n % 4]}" for n in range(1500))
+    for url in (source_database, destination_database):
+        with connect(url) as connection:
+            connection.execute(f"create table wide (id int primary key, {columns})")
+            connection.execute("insert into wide (id, c0, c1499) values (1, 1, null), (2, 2, '2020-01-01')")
+    both = (source_database, destination_database)
+    assert diff(both).verdict == "equal"
+    with connect(destination_database) as connection:
+        connection.execute("update wide set c1499 = '2020-01-02' where id = 2")
+    (table,) = diff(both).tables
+    assert (table.verdict, told(table)) == ("different", {"2"})
