@@ -42,6 +42,9 @@ KEYS = {
     "cutover_pause_ms",
 }
 
+# Of the sample's rows, where the test is about something else.
+FEW = "50000"
+
 FINE = Outcome(
     states=tuple(STATES),
     seconds=30.0,
@@ -96,7 +99,7 @@ def hear(how: signal.Signals) -> None:
 )
 def test_an_interrupted_demo_leaves_nothing(directory: Path, moment: str, how: signal.Signals) -> None:
     process = subprocess.Popen(
-        [*MIGRATOR, "demo"],
+        [*MIGRATOR, "demo", "--rows", FEW],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -137,7 +140,7 @@ def test_a_planted_difference_is_found(directory: Path, monkeypatch: pytest.Monk
         if not err:
             said.append(text)
 
-    assert demo.run_demo(keep=False, as_json=True, echo=echo) == 4
+    assert demo.run_demo(keep=False, as_json=True, echo=echo, rows=int(FEW)) == 4
     outcome = json.loads(said[0])
     assert outcome["state"] == "cleaned"
     different = {difference["name"] for difference in outcome["differences"]}
@@ -162,7 +165,7 @@ def test_kept_servers_go_on(directory: Path, monkeypatch: pytest.MonkeyPatch) ->
     def echo(text: str, /, *, err: bool = False) -> None:
         said.append(text)
 
-    assert demo.run_demo(keep=True, as_json=False, echo=echo) == 4
+    assert demo.run_demo(keep=True, as_json=False, echo=echo, rows=int(FEW)) == 4
     config = tomllib.loads((directory / "migrator-demo" / "migrator.toml").read_text())
     try:
         for side in ("source", "destination"):
@@ -172,7 +175,7 @@ def test_kept_servers_go_on(directory: Path, monkeypatch: pytest.MonkeyPatch) ->
         (stop,) = [line for line in said if line.startswith("to stop them: ")]
         subprocess.run(stop.removeprefix("to stop them: ").split(), check=True)
     with pytest.raises(ConfigError, match="a demo was kept there"):
-        demo.run_demo(keep=True, as_json=False, echo=echo)
+        demo.run_demo(keep=True, as_json=False, echo=echo, rows=int(FEW))
 
 
 @pytest.mark.parametrize(

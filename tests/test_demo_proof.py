@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,11 +121,12 @@ def test_the_sample_is_the_same_at_every_load_and_can_be_written_to(
     destination_database: str,
     writer: Callable[..., Writer],
 ) -> None:
-    sample.load(source_database)
-    sample.load(destination_database)
+    sizes = sample.Sizes.about(100_000)
+    sample.load(source_database, sizes)
+    sample.load(destination_database, sizes)
     result = compare_all(source_database, destination_database)
     assert result.differences == []
-    assert 900_000 < result.rows < 1_200_000
+    assert 90_000 < result.rows < 120_000
     with connect(source_database) as connection:
         unusable = connection.execute(
             """
@@ -140,7 +142,7 @@ def test_the_sample_is_the_same_at_every_load_and_can_be_written_to(
             """
         ).fetchall()
         assert unusable == []
-    busy = writer(source_database, order_transaction, per_second=1000)
+    busy = writer(source_database, partial(order_transaction, sizes=sizes), per_second=1000)
     busy.wait_for(300)
     busy.stop()
     assert busy.errors.keys() <= {"40P01"}

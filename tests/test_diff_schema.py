@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
     Roads = Callable[..., Road]
 
-SAMPLE = Path(diff.__file__).with_name("demo") / "sample.sql"
 SAMPLE_ROLES = ("shop_owner", "shop_app", "shop_reporting")
 LOOKER = "diff looker"
 # A name of 63 bytes, and whatever else a name may hold.

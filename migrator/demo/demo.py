@@ -56,8 +56,8 @@ class Echo(Protocol):
         """Write a line."""
 
 
-def run_demo(*, keep: bool, as_json: bool, echo: Echo) -> int:
-    """Migrate the sample from one embedded server to another; return the exit code.
+def run_demo(*, keep: bool, as_json: bool, echo: Echo, rows: int = sample.ABOUT_ROWS) -> int:
+    """Migrate the sample, of about ``rows`` rows, from one embedded server to another; return the exit code.
 
     0 when the migration ended as ``cleaned``, every table is equal and every acknowledged commit
     was found; 4 when something differs. The servers and their directory are gone afterwards,
@@ -66,7 +66,7 @@ def run_demo(*, keep: bool, as_json: bool, echo: Echo) -> int:
     tell: Echo = _silent if as_json else echo
     begun = time.monotonic()
     with _directory(keep) as directory, _serving(directory, keep, tell) as (source, destination):
-        story = Story(directory, source, destination)
+        story = Story(directory, source, destination, sample.Sizes.about(rows))
         tell(f"loading the sample into {source.url(DATABASE)}", err=True)
         story.prepare()
         tell("a writer commits about 200 times a second from now on", err=True)
@@ -88,7 +88,10 @@ def run_demo(*, keep: bool, as_json: bool, echo: Echo) -> int:
 class Story:
     """The demo's two databases, its files, and what its client does."""
 
-    def __init__(self, directory: Path, source: EmbeddedServer, destination: EmbeddedServer) -> None:
+    def __init__(
+        self, directory: Path, source: EmbeddedServer, destination: EmbeddedServer, sizes: sample.Sizes
+    ) -> None:
+        self._sizes = sizes
         self.config = directory / "migrator.toml"
         self._directory = directory
         self._route = directory / "route"
@@ -100,7 +103,7 @@ class Story:
         """Make both databases, the sample in one of them, and the files."""
         self._source.create_database(DATABASE)
         self._destination.create_database(DATABASE)
-        sample.load(self._source_url)
+        sample.load(self._source_url, self._sizes)
         sample.create_roles(self._destination_url)
         program = self._directory / "re_route.py"
         program.write_text(RE_ROUTE, encoding="utf-8")
@@ -132,7 +135,7 @@ class Story:
         if connection.info.port == self._destination.port:
             ledger_transaction(connection, token, dice)
         else:
-            order_transaction(connection, token, dice)
+            order_transaction(connection, token, dice, self._sizes)
 
     def prove(self, writer: Writer, states: tuple[str, ...], begun: float) -> Outcome:
         """Compare both databases and look for every acknowledged commit."""

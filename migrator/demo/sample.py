@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import psycopg
 
 if TYPE_CHECKING:
     from typing import LiteralString
 
-# What the writer may pick from: the sample holds rows 1 to these.
-CUSTOMERS = 60_000
-PRODUCTS = 10_000
-ORDERS = 160_000
+ABOUT_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows the sample's large tables have: those with these numbers, from 1 on."""
+
+    customers: int = 60_000
+    products: int = 10_000
+    orders: int = 160_000
+    events: int = 300_000
+    visits: int = 60_000
+
+    @classmethod
+    def about(cls, rows: int) -> Self:
+        """Return the sizes of a sample with about ``rows`` rows in all."""
+        return cls(*(max(size * rows // ABOUT_ROWS, 1) for size in asdict(cls()).values()))
+
 
 ROLES: LiteralString = """
 do $$
@@ -35,12 +50,14 @@ def create_roles(url: str) -> None:
         connection.execute(ROLES)
 
 
-def load(url: str) -> None:
+def load(url: str, sizes: Sizes | None = None) -> None:
     """Load the sample into an empty database, roles included, in one transaction."""
     create_roles(url)
-    script = resources.files("migrator.demo").joinpath("sample.sql").read_bytes()
+    script = resources.files("migrator.demo").joinpath("sample.sql").read_text(encoding="utf-8")
+    for name, size in asdict(sizes or Sizes()).items():
+        script = script.replace(f":{name}", str(size))
     with psycopg.connect(url, client_encoding="utf8") as connection:
-        connection.execute(script)
+        connection.execute(script.encode())
     # Outside the load's transaction: it needs what was committed.
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("vacuum analyze")

@@ -147,7 +147,7 @@ select case n % 5 when 0 then 'Zoë ' when 1 then '李小龍 ' else 'Customer ' 
        jsonb_build_object('visits', n % 100, 'newsletter', n % 2 = 0, 'hash', md5(n::text)),
        case when n % 1000 = 0 then numeric 'NaN' else n % 10000 end,
        case when n % 2000 = 0 then date 'infinity' else date '1950-01-01' + n % 20000 end
-  from generate_series(1, 60000) n;
+  from generate_series(1, :customers) n;
 
 insert into shop.products (sku, title, net_price, weight, picture, available, search)
 select 'SKU-' || n,
@@ -159,36 +159,36 @@ select 'SKU-' || n,
        end,
        daterange(date '2024-01-01' + n % 300, case when n % 2 = 0 then date '2027-01-01' end),
        to_tsvector('simple', 'product number ' || n)
-  from generate_series(1, 10000) n;
+  from generate_series(1, :products) n;
 
 insert into shop.orders (customer_id, status, past_statuses, placed_at, deliver_within, note)
-select 1 + (n::bigint * 7919) % 60000,
+select 1 + (n::bigint * 7919) % :customers,
        (enum_range(null::shop.order_status))[1 + n % 4],
        (enum_range(null::shop.order_status))[1:n % 4],
        timestamptz '2024-01-01 00:00:00+00' + n * interval '5 minutes',
        case when n % 3 = 0 then interval '1 mon 2 days 03:04:05.678' end,
        case n % 20 when 0 then E'two\nlines\tand a tab' when 1 then '\N' when 2 then '' end
-  from generate_series(1, 160000) n;
+  from generate_series(1, :orders) n;
 
 insert into shop.order_lines (order_id, line, product_id, quantity, price)
-select n, line, 1 + (n::bigint * 31 + line * 17) % 10000, 1 + (n + line) % 9, (n + line) % 90000 / 100.0
-  from generate_series(1, 160000) n,
+select n, line, 1 + (n::bigint * 31 + line * 17) % :products, 1 + (n + line) % 9, (n + line) % 90000 / 100.0
+  from generate_series(1, :orders) n,
        generate_series(1, 1 + n % 4) line;
 
 insert into shop.events (at, customer_id, kind, score, detail)
 select timestamp '2023-12-01' + n * interval '4 minutes',
-       1 + (n::bigint * 104729) % 60000,
+       1 + (n::bigint * 104729) % :customers,
        (array ['login', 'search', 'basket', 'checkout'])[1 + n % 4],
        case n % 1000 when 0 then float8 'infinity' when 1 then '-0' else n / 3.0 end,
        case when n % 5 = 0 then jsonb_build_object('step', n, 'path', array ['a', n::text]) end
-  from generate_series(1, 300000) n;
+  from generate_series(1, :events) n;
 
 insert into shop.visits
 select md5((n / 3)::text)::uuid,
        timestamptz '2025-06-01 00:00:00+00' + n * interval '1 second',
        '10.0.0.0'::inet + n,
        '/page/' || n % 50
-  from generate_series(1, 60000) n;
+  from generate_series(1, :visits) n;
 
 insert into shop.support_tickets (handled_by, question)
 select case when n % 2 = 0 then 'shop_app' else 'shop_reporting' end, 'Where is order ' || n || '?'
@@ -199,8 +199,8 @@ select n, date '2020-01-01' + n % 1000, json_build_object('order', n)
   from generate_series(1, 3000) n;
 
 insert into "Back Office"."Price List"
-select n % 2500 + 1, date '2024-01-01' + n / 2500, chr(65 + n % 26)::"char", n % 7000 / 10.0
-  from generate_series(0, 9999) n;
+select n % (:products / 4) + 1, date '2024-01-01' + n / (:products / 4), chr(65 + n % 26)::"char", n % 7000 / 10.0
+  from generate_series(0, :products - 1) n;
 
 insert into public.ledger (token, amount, at)
 select md5('seed ' || n)::uuid, n, timestamptz '2024-01-01 00:00:00+00' + n * interval '1 second'

@@ -9,11 +9,12 @@ from uuid import UUID
 
 import psycopg
 
-from migrator.demo.sample import CUSTOMERS, ORDERS, PRODUCTS
+from migrator.demo.sample import Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FULL = Sizes()
 Connection = psycopg.Connection[tuple[Any, ...]]
 Transaction = Callable[[Connection, UUID, Random], None]
 
@@ -67,15 +68,15 @@ def ledger_transaction(connection: Connection, token: UUID, dice: Random) -> Non
     connection.execute(NEW_TOKEN, (token, dice.randrange(1000)))
 
 
-def order_transaction(connection: Connection, token: UUID, dice: Random) -> None:
+def order_transaction(connection: Connection, token: UUID, dice: Random, sizes: Sizes = FULL) -> None:
     """Do what a shop does: an order with lines, an event, a change of something old, the token."""
     values = {
-        "customer": dice.randint(1, CUSTOMERS),
-        "product": dice.randint(1, PRODUCTS),
-        "products": PRODUCTS,
-        "order": dice.randint(1, ORDERS),
-        "event": dice.randint(1, 300_000),
-        "visit": str(dice.randint(0, 20_000)),
+        "customer": dice.randint(1, sizes.customers),
+        "product": dice.randint(1, sizes.products),
+        "products": sizes.products,
+        "order": dice.randint(1, sizes.orders),
+        "event": dice.randint(1, sizes.events),
+        "visit": str(dice.randint(0, sizes.visits // 3)),
         "lines": dice.randint(1, 4),
         "note": f"by the writer: {token}",
     }
