@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from migrator.data_diff import Options
-from migrator.diff import row_hash, scan, units
+from migrator.diff import hash_functions, scan, units
 from migrator.errors import OutOfOrder, TimedOut, UnknownName
 from migrator.switchover.fence import FUNCTION_DOWN
 from tests.fixtures import small
@@ -270,7 +270,7 @@ def test_it_is_all_the_same_in_ranges_slices_and_buckets_and_by_older_hashes(
     monkeypatch.setattr(scan, "PER_BUCKET", 16)
     with spoiled(moved, SPOILED, *SPOILED_TABLES):
         for function in ("column hashes", "hashtextextended", "md5"):
-            monkeypatch.setitem(row_hash.TRIALS, *FAILING.get(function, ("", "")))
+            monkeypatch.setitem(hash_functions.TRIALS, *FAILING.get(function, ("", "")))
             report = diff(moved)
             assert report.how == function
             assert_planted(report)
@@ -283,8 +283,8 @@ def test_it_is_all_the_same_in_ranges_slices_and_buckets_and_by_older_hashes(
 
 # Two servers that do not agree upon a function.
 FAILING = {
-    "hashtextextended": (row_hash.COLUMNS, "pg_catalog.version()"),
-    "md5": (row_hash.EXTENDED, "pg_catalog.version()"),
+    "hashtextextended": (hash_functions.COLUMNS, "pg_catalog.version()"),
+    "md5": (hash_functions.EXTENDED, "pg_catalog.version()"),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from migrator.data_diff import Options, diff_databases
-from migrator.diff import row_hash
+from migrator.diff import hash_functions
 from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:
@@ -129,12 +129,14 @@ def told(table: TableDifference) -> set[str]:
     return {", ".join(row.key.values()) for row in table.rows}
 
 
-@pytest.mark.parametrize("older", [(), (row_hash.COLUMNS,), (row_hash.COLUMNS, row_hash.EXTENDED)])
+@pytest.mark.parametrize(
+    "older", [(), (hash_functions.COLUMNS,), (hash_functions.COLUMNS, hash_functions.EXTENDED)]
+)
 def test_the_same_rows_are_equal_however_they_are_kept_and_each_trap_is_told(
     older: tuple[str, ...], unlike: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for function in older:
-        monkeypatch.setitem(row_hash.TRIALS, function, "pg_catalog.version()")
+        monkeypatch.setitem(hash_functions.TRIALS, function, "pg_catalog.version()")
     report = diff(unlike)
     assert (report.verdict, {t.table: t.verdict for t in report.tables if t.verdict != "equal"}) == (
         "equal",

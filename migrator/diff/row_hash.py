@@ -20,6 +20,16 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from migrator.diff.hash_functions import (
+    COLUMNS,
+    DIGEST,
+    EXTENDED,
+    FLOAT_HASH,
+    FUNCTIONS,
+    RECORD,
+    TEXT_HASH,
+    TRIALS,
+)
 from migrator.errors import Unreachable
 from migrator.pg.session import PINNED
 from migrator.pg.versions import Feature, has
@@ -28,20 +38,9 @@ if TYPE_CHECKING:
     from migrator.diff.content import Column, Content
     from migrator.diff.snapshots import Reader
 
-COLUMNS = "pg_catalog.hashint8extended({columns}, 0)"
-# Of types whose function cannot be called by name, all together.
-RECORD = "pg_catalog.hash_record_extended({row}, {seed})"
-EXTENDED = 'pg_catalog.hashtextextended({line} collate "C", 0)'
-DIGEST = "('x' || pg_catalog.substr(pg_catalog.md5({line}), 1, 16))::bit(64)::bigint"
 # Texts are hashed in one encoding where the servers' are not the same.
 UTF8 = "pg_catalog.convert_to({}, 'UTF8')"
 HEX = "pg_catalog.encode({}, 'hex')"
-# Zeros that print as -0 are called equal to those that do not.
-FLOAT_HASH = """
-case when {value} = 0 then pg_catalog.hashtextextended({value}::text collate "C", {seed})
-     else pg_catalog.hashfloat8extended({value}::float8, {seed})
-end
-"""
 # Every bit but those of a NaN, of which there are many that print alike.
 FLOAT = "case when {0} = 'NaN' then '\\x'::bytea else pg_catalog.float8send({0}::float8) end"
 # What the output function writes, whatever casts there are; null and empty apart.
@@ -65,33 +64,6 @@ SHA = "pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to({}, 'UTF8')), '
 MD5 = "pg_catalog.md5(pg_catalog.convert_to({}, 'UTF8'))"
 SHA_BYTES, MD5_BYTES = "pg_catalog.encode(pg_catalog.sha256({}), 'hex')", "pg_catalog.md5({})"
 ENCODING = "select pg_catalog.current_setting('server_encoding')"
-# What both must hash to the same: hash functions are the server's own.
-TRIALS = {
-    COLUMNS: """
-array[
-    pg_catalog.hash_record_extended(row(
-        1::int2, -1::int4, 12345678901::int8, true, date '2000-02-29', timestamp '2000-01-01 01:02:03.456789',
-        timestamptz '2000-01-01 01:02:03.456789+01', time '01:02:03.4',
-        uuid 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'a text'::text collate "C", 'abc'::bpchar(5) collate "C",
-        '\\x00ff'::bytea, inet '10.0.0.1/8', cidr '10.0.0.0/8', macaddr '08:00:2b:01:02:03',
-        macaddr8 '08:00:2b:01:02:03:04:05', pg_lsn '16/B374D848', 1.50::numeric(10, 2), 'NaN'::numeric(10, 2),
-        null::int4, null::text), 7),
-    pg_catalog.hashint2extended(-2::int2, 1), pg_catalog.hashint4extended(-2, 2),
-    pg_catalog.hashint8extended(12345678901, 3), pg_catalog.hashtextextended('a text' collate "C", 4),
-    pg_catalog.hashbpcharextended('abc'::bpchar(5) collate "C", 5),
-    pg_catalog.hash_numeric_extended(1.50, 6), pg_catalog.hash_numeric_extended('NaN', 6),
-    pg_catalog.hashfloat8extended(0.1, 7), pg_catalog.hashfloat8extended('NaN', 7),
-    pg_catalog.timestamp_hash_extended('2000-01-01 01:02:03.456789', 8),
-    pg_catalog.time_hash_extended('01:02:03.4', 9),
-    pg_catalog.uuid_hash_extended('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 10),
-    pg_catalog.hashinetextended('10.0.0.1/8', 11), pg_catalog.hashmacaddrextended('08:00:2b:01:02:03', 12),
-    pg_catalog.hashmacaddr8extended('08:00:2b:01:02:03:04:05', 13),
-    pg_catalog.pg_lsn_hash_extended('16/B374D848', 14)
-]::text
-""",
-    EXTENDED: EXTENDED.format(line="'a row, ''quoted'' (1,2)'::text"),
-    DIGEST: DIGEST.format(line="'a row, ''quoted'' (1,2)'::text"),
-}
 # What a value is printed by. A pooler may have lost what the session asked for.
 PRINTING = (
     "DateStyle", "IntervalStyle", "TimeZone", "extra_float_digits", "bytea_output", "lc_monetary",
@@ -107,13 +79,6 @@ EXACT = {
     16, 17, 20, 21, 23, 650, 774, 829, 869, 1082, 1083, 1114, 1184, 2950, 3220,
 }  # fmt: skip
 BYTES, TEXTS, PADDED, NUMERIC, FLOATS = 17, {25, 1043}, 1042, 1700, {700, 701}
-# What hashes a value of a type, where that can be called by its name.
-FUNCTIONS = {
-    20: "hashint8extended", 21: "hashint2extended", 23: "hashint4extended", 650: "hashinetextended",
-    774: "hashmacaddr8extended", 829: "hashmacaddrextended", 869: "hashinetextended",
-    1042: "hashbpcharextended", 1083: "time_hash_extended", 1114: "timestamp_hash_extended",
-    1700: "hash_numeric_extended", 2950: "uuid_hash_extended", 3220: "pg_lsn_hash_extended",
-}  # fmt: skip
 
 
 class Way(Enum):
@@ -221,11 +186,11 @@ class RowHash:
         """Return what hashes one column as ``_native`` has it, if it can be called by its name."""
         if how is Way.FLOAT:
             return FLOAT_HASH
-        if how is Way.AS_IS or (how is Way.COLLATED and column.oid == PADDED and self._one_encoding):
-            name = FUNCTIONS.get(column.oid)
-        else:
-            name = "hashtextextended" if self._one_encoding else None
-        return name and f"pg_catalog.{name}({{value}}, {{seed}})"
+        if how is Way.AS_IS:
+            return FUNCTIONS.get(column.oid)
+        if not self._one_encoding:
+            return None
+        return FUNCTIONS[column.oid] if how is Way.COLLATED else TEXT_HASH
 
     def _native(self, name: str, how: Way) -> sql.Composable:
         column = sql.Identifier("t", name)
