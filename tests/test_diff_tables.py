@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 # Types, each with texts of values that are easily taken for one another.
 TYPES: dict[str, list[str | None]] = {
     "int": ["0", "-1", "2147483647", None],
-    "bigint": ["0", "9223372036854775807", None],
+    "bigint": ["0", "1", "4294967296", "4294967297", "-1", "9223372036854775807", None],
     "numeric": ["1.0", "1.00", "1", "NaN", "-1e20", None],
-    "numeric(9, 2)": ["1.0", "1.01", "NaN", None],
+    "numeric(9, 2)": ["1.0", "1.01", "-1.0", "0", "NaN", None],
     "float8": ["0", "-0", "NaN", "0.1", "1e-300", "-Infinity", None],
     "float4": ["0", "-0", "0.1", "1e-40", None],
     "text": ["", "a", "A", "a ", "|", "null", '"', "\\", "é", "\u0065\u0301", None],
@@ -37,6 +37,7 @@ TYPES: dict[str, list[str | None]] = {
     "timestamptz": ["2020-01-01 00:00:00.000001+00", "2020-01-01 00:00:00+00", "infinity", None],
     "timetz": ["10:00+01", "09:00+00", None],
     "uuid": ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", None],
+    "pg_lsn": ["0/1", "1/0", "0/0", "1/1", None],
     "inet": ["10.0.0.1", "10.0.0.1/8", "::1", None],
     "json": ['{"a":1}', '{"a": 1}', None],
     "jsonb": ['{"a": 1.0}', '{"a": 1.00}', "{}", "null", None],
