@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrator.data_diff import Options
+    from migrator.data_repair import Found
     from migrator.manual.definition import Form
     from migrator.manual.inventory import Part
     from migrator.report_copy_diff import CopyDiffReport
@@ -63,6 +64,7 @@ class Answers:
     def __init__(self, loaded: LoadedConfig, *, emit: Emit = ignore, confirm: Callable[[str], bool]) -> None:
         self.config = loaded.config
         self.state_url = loaded.state_url
+        self.directory = loaded.directory
         self.name = loaded.config.migration.name
         self.emit = emit
         self.confirm = confirm
@@ -224,13 +226,21 @@ class Answers:
 
     def diff(self, options: Options) -> DataDiffReport:
         """Compare the rows of both sides. Raises OutOfOrder, TimedOut, UnknownName."""
+        return self.compared(options).report
+
+    def compared(self, options: Options, *, only: Collection[tuple[str, str]] | None = None) -> Found:
+        """Compare them, and keep what may be repaired; of all tables ``only`` those, where it is given."""
         from migrator.data_diff import diff_migration
+        from migrator.data_repair import Found
+        from migrator.diff.proven import Proven
 
         if not options.jobs:
             options = replace(options, jobs=self.config.copy.jobs)
-        return diff_migration(
-            self.config, self._known(check_workflow=False), self.journal(), self.emit, options
+        record, proven = self._known(check_workflow=False), list[Proven]()
+        report = diff_migration(
+            self.config, record, self.journal(), self.emit, options, only=only, proven=proven
         )
+        return Found(report, tuple(proven))
 
     def diff_schema(self, *, shadow: bool = False) -> SchemaDiffReport:
         """Compare the schemas of both sides, object by object.

@@ -34,13 +34,16 @@ from migrator.report import (
     FindingReport,
     PlanReport,
 )
+from migrator.report_repair import RepairReport, together
 from migrator.runner import Runner
 from migrator.workflow import REFRESH, REHEARSAL, SWITCH_BACK, State, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from migrator.context import ReadContext, WriteContext
+    from migrator.data_diff import Options
+    from migrator.data_repair import Found
     from migrator.store.journal import MigrationRecord
 
 
@@ -180,6 +183,30 @@ class App(Answers):
             ):
                 work(ctx, session)
         return ran
+
+    def repair(
+        self, found: Found, options: Options, *, write: Callable[[Iterator[str]], str]
+    ) -> RepairReport:
+        """Repair what ``compared`` has found, on the side that follows, and compare these tables once more.
+
+        ``write`` puts what will be done and what undoes it into a file, before anything is done, and returns
+        its name. Raises OutOfOrder, Refused, LeaseHeld, TimedOut.
+        """
+        from migrator.data_repair import NAME, Repair
+
+        record = self._known(check_workflow=False)
+        repair = Repair(found, self.journal(), record.id, write=write, timeout=options.timeout)
+
+        def work(ctx: WriteContext) -> None:
+            state = self._known(check_workflow=False).state
+            plan.refuse_half_back(ctx, state)
+            repair.run(ctx, state)
+
+        self._alone(record, NAME, work)
+        again = self.compared(replace(options, patterns=()), only={table.name for table in found.proven})
+        return RepairReport(
+            self.name, found.side, repair.file, repair.tables, together(found.report, again.report)
+        )
 
     def _run_beside(self, steps: Transition) -> AdvanceReport:
         record = self._known()

@@ -190,6 +190,13 @@ class LoadedConfig:
             return url
         return f"{relative}{self.path.absolute().parent / file}"
 
+    @property
+    def directory(self) -> Path:
+        """Return where the store's file is; where the store is on a server, where the configuration is."""
+        here = self.path.absolute().parent
+        file = self.state_url.removeprefix("sqlite:///")
+        return (here / file).parent if file != self.state_url else here
+
 
 def load(path: Path, migration: str | None = None) -> LoadedConfig:
     """Return the configuration in ``path``.

@@ -18,6 +18,7 @@ from migrator.diff.count_only import counted_only
 from migrator.diff.fix import script, statements
 from migrator.diff.outcomes import told
 from migrator.diff.pairs import Pairs, Wanted
+from migrator.diff.proven import Proven, definition
 from migrator.diff.roots import tables_of_both
 from migrator.diff.run import Comparison
 from migrator.diff.subject import Options, Subject, choose
@@ -26,14 +27,16 @@ from migrator.diff_kept import Kept
 from migrator.errors import OutOfOrder
 from migrator.events import StepProgress
 from migrator.report_diff import ORDER, DataDiffReport, TableDifference, verdict_of
+from migrator.switchover import fence
 from migrator.switchover.applied import Applied
 from migrator.switchover.records import handed_over
 from migrator.workflow import Lifecycle, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from migrator.context import ReadContext
+    from migrator.diff.content import Name
     from migrator.diff.run import Outcome
     from migrator.diff.units import Pair, Unit
     from migrator.events import Emit
@@ -46,9 +49,20 @@ STATES = (State.REPLICATING, State.SEQ_SYNCED, State.CUTOVER)
 
 
 def diff_migration(
-    config: Config, record: MigrationRecord, journal: Journal, emit: Emit, options: Options
+    config: Config,
+    record: MigrationRecord,
+    journal: Journal,
+    emit: Emit,
+    options: Options,
+    *,
+    only: Collection[Name] | None = None,
+    proven: list[Proven] | None = None,
 ) -> DataDiffReport:
-    """Compare both sides of a migration. Raises OutOfOrder, WrongServer, TimedOut, UnknownName."""
+    """Compare both sides of a migration, of the tables that there are ``only`` those, where it is given.
+
+    ``proven`` gets what is proven of tables that the stream carries. Raises OutOfOrder, WrongServer,
+    TimedOut, UnknownName.
+    """
     _require_streaming(record.state)
     with reading(config, record, emit) as seen:
         # After the cutover a failover may have happened since, and either timeline is compared.
@@ -64,7 +78,10 @@ def diff_migration(
             },
             left_out=found.left_out,
         )
+        if only is not None:
+            subject.restrict(only)
         way = "back" if committed else "forward"
+        part = [] if only is None else ["repaired", *(".".join(name) for name in sorted(only))]
         return _compare(
             ctx,
             subject,
@@ -73,8 +90,9 @@ def diff_migration(
             state=record.state.value,
             stream=way,
             keep=lambda how: Kept(
-                journal, record.id, " ".join((way, how, *options.patterns)), anew=options.anew
+                journal, record.id, " ".join((way, how, *options.patterns, *part)), anew=options.anew
             ),
+            proven=proven,
         )
 
 
@@ -113,6 +131,7 @@ def _compare(
     state: str = "",
     stream: str = "",
     keep: Callable[[str], Kept] | None = None,
+    proven: list[Proven] | None = None,
 ) -> DataDiffReport:
     """Compare what the options choose of the subject's tables."""
     started = ctx.now()
@@ -127,7 +146,8 @@ def _compare(
         work = _Work(ctx, subject, options, keep)
         tables = work.compare(applied, halted)
         how, lsn, resumed = work.pairs.language.function, work.lsn, work.resumed
-        fix = script(ctx.destination.side, work.fixes) if options.fix else ""
+        passing = fence.passing(ctx.destination, ctx.names)
+        fix = script(ctx.destination.side, work.fixes, passing) if options.fix else ""
     tables += [TableDifference(name, "missing", note=note) for name, note in subject.missing.items()]
     tables.sort(key=lambda t: (ORDER.index(t.verdict), t.table))
     report = DataDiffReport(
@@ -145,6 +165,8 @@ def _compare(
     )
     if work is not None:
         work.end(report)
+        if proven is not None:
+            proven += work.proven
     return report
 
 
@@ -164,6 +186,7 @@ class _Work:
         self._found: dict[str, dict[int, Outcome]] = defaultdict(dict)
         self.resumed = 0
         self.fixes: list[str] = []
+        self.proven: list[Proven] = []
 
     @property
     def lsn(self) -> str:
@@ -225,10 +248,14 @@ class _Work:
         outcomes = list(self._found[pair.label].values())
         sides = (self._ctx.source.side, self._ctx.destination.side)
         table = told(pair, outcomes, sides, self._options.rows)
-        if self._options.fix and table.different:
-            proven = [d for o in outcomes for d in o.differences]
-            self.fixes += statements(self._ctx.source, pair, proven)
-        why = self._subject.unstreamed.get((pair.one.schema, pair.one.name))
+        name = (pair.one.schema, pair.one.name)
+        why = self._subject.unstreamed.get(name)
+        if table.different:
+            differences = tuple(d for o in outcomes for d in o.differences)
+            if self._options.fix:
+                self.fixes += statements(self._ctx.source, pair, differences)
+            if not why:
+                self.proven.append(Proven(name, pair.label, definition(pair), differences, table.more))
         if why and table.verdict != "equal":
             return replace(table, verdict="not_streamed", note=why)
         return table

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from migrator.diff.outcomes import from_json, to_json
+from migrator.diff.proven import definition
 from migrator.store.held import Held
 from migrator.store.records import UnitRecord
 
@@ -60,11 +60,3 @@ class Kept:
     def end(self, report: DataDiffReport) -> None:
         """Write down the verdict."""
         self._journal.end_comparison(self._id, report.verdict, report.lsn)
-
-
-def definition(pair: Pair) -> str:
-    """Return a text that is another one when a table has been altered, rewritten or truncated."""
-    sides = [
-        (table.columns, [(part.oid, part.file) for part in table.parts]) for table in (pair.one, pair.other)
-    ]
-    return sha256(repr((sides, pair.asked.key)).encode()).hexdigest()[:16]

@@ -197,7 +197,7 @@ def fence_down(connection: Connection) -> Iterator[None]:
 
 def without_psql(script: str) -> str:
     """Return what a session of any client can run within a transaction of its own."""
-    kept = [line for line in script.splitlines() if not re.match(r"\\|begin|commit", line)]
+    kept = [line for line in script.splitlines() if not re.match(r"\\|begin read|commit", line)]
     return "\n".join(kept)
 
 

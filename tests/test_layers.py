@@ -24,7 +24,7 @@ LONGEST = 300
 
 # The contracts and vocabulary that all layers speak; they do nothing by themselves.
 WORDS = {"errors", "events", "report", "report_copy_diff", "report_diff", "report_diff_schema", "config"}
-WORDS |= {"workflow", "__version__"}
+WORDS |= {"report_repair", "workflow", "__version__"}
 CONTRACTS = WORDS | {"context"}
 ENGINE = {"steps", "checks", "copy", "switchover", "routers", "fences", "diff"}
 
@@ -33,13 +33,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
     # Two databases without a migration are compared without an application.
-    "cli": WORDS | {"app", "data_diff", "diff_schema", "render", "demo", "step", "check", "config_template"}
-    | {"manual", "pg"},
+    "cli": WORDS | {"app", "data_diff", "data_repair", "diff_schema", "render", "demo", "step", "check"}
+    | {"config_template", "manual", "pg"},
     "app": CONTRACTS | {"answers", "runner", "connections", "endurance", "observe", "plan", "recording"}
-    | {"store", "pg", "switchover", "parts", "preflight", "check"},
+    | {"data_diff", "data_repair", "store", "pg", "switchover", "parts", "preflight", "check"},
     "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"}
-    | {"copy_diff", "data_diff", "diff_schema", "parts", "manual", "pg"},
+    | {"copy_diff", "data_diff", "data_repair", "diff", "diff_schema", "parts", "manual", "pg"},
     "data_diff": CONTRACTS | {"connections", "copy_diff", "diff", "diff_kept", "pg", "store", "switchover"},
+    "data_repair": CONTRACTS | {"copy", "diff", "pg", "store", "switchover"},
     "diff_kept": CONTRACTS | {"diff", "store"},
     "copy_diff": CONTRACTS | {"connections", "copy", "diff", "pg", "store", "switchover"},
     "diff_schema": CONTRACTS | {"connections", "diff", "pg", "store"},
@@ -74,12 +75,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "manual": CONTRACTS | {"preflight", "connections", "observe", "step", "store", "switchover", "pg"}
     | {"parts", "config_convert", "config_router", "config_template", "config_values", "render"},
     "render": {"events", "report", "report_copy_diff", "report_diff", "report_diff_schema", "workflow"}
-    | {"errors"},
+    | {"report_repair", "errors"},
     "demo": WORDS | {"render"},
     "report": set(),
     "report_copy_diff": {"report"},
     "report_diff": {"report"},
     "report_diff_schema": {"report"},
+    "report_repair": {"report", "report_diff"},
     "events": set(),
     "errors": set(),
     "workflow": {"errors"},

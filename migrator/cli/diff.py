@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli import diff_schema
+from migrator.cli import diff_repair, diff_schema
 from migrator.cli.options import Options, with_options
 from migrator.cli.output import answer, write_private
 from migrator.cli.session import leading_to, working
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write what would make the rows that differ the same, for psql.",
 )
+@click.option("--repair", is_flag=True, help="Make the rows that differ the same, on the side that follows.")
 @click.option("--anew", is_flag=True, help="Begin anew, where a run before was cut short.")
 @click.option("--source", metavar="URL", help="Compare this database, of no migration,")
 @click.option("--destination", metavar="URL", help="with this one.")
@@ -75,6 +76,7 @@ def command(
     rounds: int,
     timeout: float,
     fix_sql: Path | None,
+    repair: bool,
     anew: bool,
     source: str | None,
     destination: str | None,
@@ -86,6 +88,10 @@ def command(
     stream. Of two databases without a migration nobody knows such a stream, so they should be quiet.
     Nothing is written. A run that was cut short goes on where it stopped.
 
+    With --repair the rows that are proven different are then made what they are on the side that takes the
+    writes, while the stream goes on: only the other side is written to. What is overwritten is put into a
+    file before, beside the store or as --fix-sql says. The tables are compared once more in the end.
+
     With --schema every object's definition, owner and effective privileges are compared instead.
 
     Exit code 0 when all rows are equal, 4 when some differ, 5 when something could not be decided, or
@@ -93,12 +99,26 @@ def command(
     """
     _refuse_half(source, destination)
     if schemas:
-        _refuse_of_rows(tables, only_count, fix_sql)
+        _refuse_of_rows(tables, only_count, fix_sql, repair)
         diff_schema.run(options, source, destination, shadow=shadow, ddl=ddl)
         return
     from migrator.data_diff import Options as Asked
 
-    asked = Asked(tables, jobs or 0, rows, rounds, timeout, only_count, fix=fix_sql is not None, anew=anew)
+    fixes = fix_sql is not None and not repair
+    asked = Asked(
+        tables,
+        jobs or 0,
+        rows,
+        rounds,
+        timeout,
+        only_count,
+        fix=fixes,
+        anew=anew,
+    )
+    if repair:
+        _refuse_without_repair(source, only_count)
+        diff_repair.run(options, asked, fix_sql)
+        return
     if source and destination:
         report = _between(options, source, destination, asked)
     else:
@@ -118,11 +138,24 @@ def _refuse_half(source: str | None, destination: str | None) -> None:
         )
 
 
-def _refuse_of_rows(tables: tuple[str, ...], only_count: bool, fix_sql: Path | None) -> None:
-    if tables or only_count or fix_sql is not None:
+def _refuse_of_rows(tables: tuple[str, ...], only_count: bool, fix_sql: Path | None, repair: bool) -> None:
+    if tables or only_count or fix_sql is not None or repair:
         raise UsageProblem(
-            "--schema compares whole schemas: it takes no TABLE, no --count and no --fix-sql",
+            "--schema compares whole schemas: it takes no TABLE, no --count, no --fix-sql and no --repair",
             hint="migrator diff --schema",
+        )
+
+
+def _refuse_without_repair(source: str | None, only_count: bool) -> None:
+    if source:
+        raise UsageProblem(
+            "--repair is for a migration: of two databases nobody knows which is right",
+            hint="the same command with --fix-sql FILE instead, which writes what would mend the rows",
+        )
+    if only_count:
+        raise UsageProblem(
+            "--repair needs to know the rows, and --count does not look into them",
+            hint="migrator diff --repair",
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from migrator.errors import MigratorError
@@ -24,8 +25,10 @@ def say(text: str | bytes, *, err: bool = False) -> None:
         _to_nowhere(sys.stderr if err else sys.stdout)
 
 
-def write_private(path: Path, text: str, *, hint: str = "migrator --config OTHER init") -> None:
-    """Write a new file that only its owner may read: it may hold a password.
+def write_private(
+    path: Path, text: str | Iterable[str], *, hint: str = "migrator --config OTHER init"
+) -> None:
+    """Write a new file that only its owner may read: it may hold a password. It is on disk afterwards.
 
     ``hint`` says what to do where there is one. Raises Refused, ConfigError.
     """
@@ -38,7 +41,13 @@ def write_private(path: Path, text: str, *, hint: str = "migrator --config OTHER
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+        try:
+            file.writelines([text] if isinstance(text, str) else text)
+        except BaseException:
+            path.unlink()
+            raise
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def nobody_reads() -> bool:

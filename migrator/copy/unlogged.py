@@ -14,13 +14,13 @@ from psycopg import sql
 from migrator.copy.formats import Shape, shapes
 from migrator.pg.catalog import Table, all_tables, unlogged_tables
 from migrator.pg.registry import Registry, WritableRegistry
-from migrator.pg.rows import carry_rows
+from migrator.pg.rows import Carried, carry_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from migrator.context import ReadContext
-    from migrator.pg.session import ReadSession
+    from migrator.pg.session import ReadSession, WriteSession
 
 COPIED = """
 select n.nspname as schema, c.relname as name, k.rows, k.bytes, k.seconds
@@ -112,35 +112,44 @@ def copy_rows(
     Within the caller's transaction; nobody's trigger fires, and keys are not compared row by row: the
     source has done that. ``sent`` is told of bytes that were carried, and may raise to give up.
     """
-    _empty(registry, [here for _, here in tables])
-    forms = shapes(source, [there for there, _ in tables])
-    for there, here in tables:
-        started, shape = now(), forms[there.oid]
-        carried = carry_rows(
-            source,
-            _copy(OUT, there, shape),
-            registry.session,
-            _copy(INTO, here, shape),
-            sent,
-        )
+    forms, started = shapes(source, [there for there, _ in tables]), now()
+    for (_, here), carried in zip(tables, refill(source, registry.session, tables, forms, sent), strict=True):
         registry.run(RECORD, [here.oid, carried.rows, carried.bytes, now() - started])
+        started = now()
+
+
+def refill(
+    source: ReadSession,
+    session: WriteSession,
+    tables: list[tuple[Table, Table]],
+    forms: dict[int, Shape],
+    sent: Callable[[int], None],
+) -> Iterator[Carried]:
+    """Empty tables and give them the source's rows, in the caller's transaction; tell of each.
+
+    They are given as they are on the source and on the destination.
+    """
+    _empty(session, [here for _, here in tables])
+    for there, here in tables:
+        shape = forms[there.oid]
+        yield carry_rows(source, _copy(OUT, there, shape), session, _copy(INTO, here, shape), sent)
 
 
 def empty_copied(registry: WritableRegistry, tables: list[Table]) -> None:
     """Empty the destination's ``tables`` and forget that anything is in, within the caller's transaction."""
-    _empty(registry, tables)
+    _empty(registry.session, tables)
     registry.run(FORGET)
 
 
-def _empty(registry: WritableRegistry, tables: list[Table]) -> None:
+def _empty(session: WriteSession, tables: list[Table]) -> None:
     oids = [t.oid for t in tables]
-    referred = {row.oid for row in registry.session.rows(REFERRED, [oids, oids])}
+    referred = {row.oid for row in session.rows(REFERRED, [oids, oids])}
     alone = [t.identifier for t in tables if t.oid not in referred]
     if alone:
-        registry.session.run(sql.SQL(TRUNCATE).format(tables=sql.SQL(", only ").join(alone)))
+        session.run(sql.SQL(TRUNCATE).format(tables=sql.SQL(", only ").join(alone)))
     for table in tables:
         if table.oid in referred:
-            registry.session.run(sql.SQL(DELETE).format(table=table.identifier))
+            session.run(sql.SQL(DELETE).format(table=table.identifier))
 
 
 def _copy(text: str, table: Table, shape: Shape) -> sql.Composed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -10,8 +11,9 @@ from migrator.diff.questions import readable
 from migrator.diff.row_hash import PADDED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from migrator.diff.content import Content
     from migrator.diff.run import Difference
     from migrator.diff.units import Pair
     from migrator.pg.session import ReadSession
@@ -20,12 +22,21 @@ LITERAL = "pg_catalog.quote_nullable({}::text)"
 # What the output function writes, trailing blanks too; a row of nulls is no null.
 WRITTEN = "pg_catalog.quote_nullable(case when {0} is distinct from null then pg_catalog.concat({0}) end)"
 INSERT = "insert into {table} ({columns}) overriding system value values ({values})"
+INSERT_NOTHING = "insert into {table} default values"
 DELETE = "delete from {table} where {same}"
+DIGITS = "select pg_catalog.set_config('extra_float_digits', %s, false)"
+DIGITS_NOW = "select pg_catalog.current_setting('extra_float_digits')"
 AT_ONCE = 100
 
+# A row as the literals of its columns, in the order of ``columns``.
+Image = tuple[str, ...]
 
-def script(side: str, statements: Sequence[str]) -> str:
-    """Return statements as a script for psql on that side; without any, one that says so."""
+
+def script(side: str, statements: Sequence[str], passing: tuple[str, str] = ("", "")) -> str:
+    """Return statements as a script for psql on that side; without any, one that says so.
+
+    ``passing`` is what comes first and last so that a fence lets it through.
+    """
     if not statements:
         return "-- No row is proven different.\n"
     head = (
@@ -33,43 +44,78 @@ def script(side: str, statements: Sequence[str]) -> str:
         "-- other side. Look at them first; rows may have changed since.\n"
         "\\set ON_ERROR_STOP on\n"
         "begin read write;\n"
-        "-- No trigger is set off, no fence holds, and no foreign key is checked.\n"
+        "-- No trigger is set off, no fence holds this transaction, and no foreign key is checked.\n"
         "set local session_replication_role = replica;\n"
         "set local search_path = '';\n"
     )
-    return head + "".join(f"{statement}\n" for statement in statements) + "commit;\n"
+    lowering, raising = passing
+    return head + lowering + "".join(f"{s}\n" for s in statements) + raising + "commit;\n"
 
 
 def statements(serving: ReadSession, pair: Pair, differences: Sequence[Difference]) -> list[str]:
     """Return what would bring the rows; they are read once more where they are served."""
     if not pair.asked.key:
         return [f"-- {pair.label} has no key to tell its rows apart by: it can only be copied again."]
-    stored = [c for c in pair.one.columns if not c.generated]
-    values = [
-        sql.SQL(LITERAL if c.plain and c.oid != PADDED else WRITTEN).format(sql.Identifier("t", c.name))
-        for c in stored
-    ]
-    texts = sql.SQL("array[{}]::text[]").format(sql.SQL(", ").join(values))
-    names = [sql.Identifier(c.name) for c in stored]
-    key = [sql.Identifier(name) for name in pair.asked.key]
-    join = sql.SQL(", ").join
     found: list[str] = []
     for begin in range(0, len(differences), AT_ONCE):
         some = differences[begin : begin + AT_ONCE]
-        rows = {
-            row.number: row.values
-            for row in serving.rows(pair.asked.now(pair.one, [d.key for d in some], values=texts))
-        }
+        with exact(serving):
+            asked = pair.asked.now(pair.one, [d.key for d in some], values=image(pair, pair.one))
+            rows = {row.number: row.values for row in serving.rows(asked)}
         for number, difference in enumerate(some, 1):
-            same = [
-                sql.SQL("{} = {}").format(name, sql.Literal(value))
-                for name, value in zip(key, difference.key, strict=True)
-            ]
-            both = [sql.SQL(DELETE).format(table=readable(pair.other), same=sql.SQL(" and ").join(same))]
+            both = [deletion(pair, difference.key)]
             if number in rows:
-                literals = join(sql.SQL(text) for text in rows[number])
-                both.append(
-                    sql.SQL(INSERT).format(table=pair.other.identifier, columns=join(names), values=literals)
-                )
+                both.append(insertion(pair, rows[number]))
             found += [f"{statement.as_string(serving.connection)};" for statement in both]
     return found
+
+
+def columns(pair: Pair) -> list[str]:
+    """Return the columns that are written: those that the side that follows does not generate itself."""
+    return [c.name for c in pair.other.columns if not c.generated]
+
+
+def image(pair: Pair, table: Content) -> sql.Composed:
+    """Return a row of one of the pair's tables as an array of its columns' literals."""
+    there = {c.name: c for c in table.columns}
+    values = [
+        sql.SQL(LITERAL if there[name].plain and there[name].oid != PADDED else WRITTEN).format(
+            sql.Identifier("t", name)
+        )
+        for name in columns(pair)
+    ]
+    return sql.SQL("array[{}]::text[]").format(sql.SQL(", ").join(values))
+
+
+def insertion(pair: Pair, literals: Sequence[str]) -> sql.Composed:
+    """Return the statement that writes a row on the side that follows."""
+    join = sql.SQL(", ").join
+    return sql.SQL(INSERT if literals else INSERT_NOTHING).format(
+        table=pair.other.identifier,
+        columns=join([sql.Identifier(name) for name in columns(pair)]),
+        values=join([sql.SQL(text) for text in literals]),
+    )
+
+
+def deletion(pair: Pair, key: Sequence[str]) -> sql.Composed:
+    """Return the statement that removes the row of a key on the side that follows."""
+    same = [
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in zip(pair.asked.key, key, strict=True)
+    ]
+    return sql.SQL(DELETE).format(table=readable(pair.other), same=sql.SQL(" and ").join(same))
+
+
+@contextmanager
+def exact(session: ReadSession) -> Iterator[None]:
+    """Have the session print floating-point numbers so that they are read back as they were.
+
+    Rows are compared by fewer digits where the sides have not one rule to print them by.
+    """
+    before = session.value(DIGITS_NOW)
+    session.execute(DIGITS, ["3"])
+    try:
+        yield
+    finally:
+        if session.is_open:
+            session.execute(DIGITS, [before])

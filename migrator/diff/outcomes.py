@@ -75,6 +75,7 @@ def from_json(kept: dict[str, Any]) -> Outcome:
             source=None if d["source"] is None else tuple(d["source"]),
             destination=None if d["destination"] is None else tuple(d["destination"]),
             copies=(d["copies"][0], d["copies"][1]),
+            identity=tuple(d.get("identity", ())),
         )
         for d in kept["differences"]
     )

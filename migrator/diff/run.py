@@ -39,13 +39,15 @@ INTERVAL = 0.02
 class Difference:
     """A proven one: the key, or nothing where there is none; its row on each side as it was last seen.
 
-    ``copies`` says how many of them there are, of which one at most has a key.
+    ``copies`` says how many of them there are, of which one at most has a key. ``identity`` is what it was
+    looked for by: the key, or the row's hash.
     """
 
     key: tuple[str, ...]
     source: Values | None
     destination: Values | None
     copies: tuple[int, int]
+    identity: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Comparison:
 
     def run(self, units: list[Unit]) -> None:
         """Compare all units. Raises what a lost session raises."""
+        if not units:
+            return
         with ExitStack() as stack:
 
             def opened() -> Reader:
@@ -185,4 +189,4 @@ def _difference(unit: Unit, suspect: Suspect) -> Difference:
     rows = [seen.rows if seen else NOTHING.rows for seen in (suspect.source, suspect.destination)]
     key = suspect.identity if unit.pair.asked.key else ()
     here, there = (next(iter(found), None) for found in rows)
-    return Difference(key, here, there, (rows[0].total(), rows[1].total()))
+    return Difference(key, here, there, (rows[0].total(), rows[1].total()), suspect.identity)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from migrator.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from migrator.diff.content import Name
     from migrator.diff.pairs import Wanted
@@ -41,6 +41,11 @@ class Subject:
     missing: dict[str, str] = field(default_factory=dict)
     unstreamed: dict[Name, str] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+
+    def restrict(self, names: Collection[Name]) -> None:
+        """Leave only tables of these names."""
+        self.wanted = [table for table in self.wanted if table.name in names]
+        self.missing, self.left_out = {}, {}
 
 
 def choose(subject: Subject, patterns: tuple[str, ...]) -> None:

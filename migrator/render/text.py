@@ -8,6 +8,7 @@ from migrator.render.copy_diff import copy_diff
 from migrator.render.diff import data_diff
 from migrator.render.diff_schema import diff_schema
 from migrator.render.findings import findings, summary
+from migrator.render.repair import repair
 from migrator.render.sql import beginning
 from migrator.render.units import (
     bytes_text,
@@ -39,6 +40,7 @@ from migrator.report import (
 from migrator.report_copy_diff import CopyDiffReport
 from migrator.report_diff import DataDiffReport
 from migrator.report_diff_schema import SchemaDiffReport
+from migrator.report_repair import RepairReport
 from migrator.workflow import TRANSITIONS
 
 NO_RETURN = {t.no_return_at for t in TRANSITIONS if t.no_return_at}
@@ -56,6 +58,7 @@ text.register(CopyDiffReport, copy_diff)
 text.register(MiscReport, unreplicated)
 text.register(SchemaDiffReport, diff_schema)
 text.register(DataDiffReport, data_diff)
+text.register(RepairReport, repair)
 
 
 @text.register(StatusReport)

@@ -185,12 +185,12 @@ def raise_(session: WriteSession, names: Names) -> None:
     session.run(raising(names))
 
 
-def raising(names: Names) -> sql.Composed:
-    """Return the statements that raise the fence, as one message."""
+def raising(names: Names, *, anew: bool = True) -> sql.Composed:
+    """Return the statements that raise the fence, as one message; ``anew`` counts what it refuses anew."""
     refused = sql.Literal(f"{names.schema}.refused")
     return sql.SQL("; ").join(
         sql.SQL(statement).format(schema=sql.Identifier(names.schema), refused=refused)
-        for statement in (FUNCTION_UP, COUNT_ANEW)
+        for statement in ((FUNCTION_UP, COUNT_ANEW) if anew else (FUNCTION_UP,))
     )
 
 
@@ -206,13 +206,24 @@ def lowering(names: Names) -> sql.Composed:
 
 @contextmanager
 def lifted(session: WriteSession, names: Names) -> Iterator[None]:
-    """Let the caller's transaction write to every table; nobody else ever sees the fence down."""
+    """Let the caller's transaction write to every table; nobody else ever sees the fence down.
+
+    What it has refused so far still counts.
+    """
     if not is_up(session, names):
         yield
         return
     lower(session, names)
     yield
-    raise_(session, names)
+    session.run(raising(names, anew=False))
+
+
+def passing(session: ReadSession, names: Names) -> tuple[str, str]:
+    """Return what a script does first and last in its transaction so that the fence lets it through."""
+    if not is_up(session, names):
+        return "", ""
+    first, last = lowering(names).as_string(), raising(names, anew=False).as_string()
+    return f"{first.strip()};\n", f"{last.strip()};\n"
 
 
 def refused(session: ReadSession, names: Names) -> int:
