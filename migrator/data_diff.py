@@ -25,7 +25,8 @@ from migrator.diff.visibility import position
 from migrator.diff_kept import Kept
 from migrator.errors import OutOfOrder
 from migrator.events import StepProgress
-from migrator.report_diff import ORDER, DataDiffReport, TableDifference, verdict_of
+from migrator.report_diff import COUNT, ORDER, DataDiffReport, TableDifference, verdict_of
+from migrator.store.records import Scope
 from migrator.switchover.applied import Applied
 from migrator.switchover.records import handed_over
 from migrator.workflow import Lifecycle, State
@@ -72,9 +73,7 @@ def diff_migration(
             migration=record.name,
             state=record.state.value,
             stream=way,
-            keep=lambda how: Kept(
-                journal, record.id, " ".join((way, how, *options.patterns)), anew=options.anew
-            ),
+            keep=lambda how: Kept(journal, record.id, Scope(way, how, options.patterns), anew=options.anew),
         )
 
 
@@ -119,12 +118,13 @@ def _compare(
     halted = threading.Event()
     applied = Applied(ctx, NAME, timeout=options.timeout, halted=halted)
     choose(subject, options.patterns)
-    work = None
     if options.only_count:
+        kept = keep(COUNT) if keep else None
         tables = counted_only(ctx, subject, options, applied.wait, halted)
-        how, lsn, fix, resumed = "count", "", "", 0
+        how, lsn, fix, resumed = COUNT, "", "", 0
     else:
         work = _Work(ctx, subject, options, keep)
+        kept = work.kept
         tables = work.compare(applied, halted)
         how, lsn, resumed = work.pairs.language.function, work.lsn, work.resumed
         fix = script(ctx.destination.side, work.fixes) if options.fix else ""
@@ -143,8 +143,8 @@ def _compare(
         resumed=resumed,
         fix=fix,
     )
-    if work is not None:
-        work.end(report)
+    if kept is not None:
+        kept.end(report)
     return report
 
 
@@ -160,7 +160,7 @@ class _Work:
     ) -> None:
         self._ctx, self._subject, self._options = ctx, subject, options
         self.pairs = Pairs(ctx)
-        self._kept = keep(self.pairs.language.function) if keep else None
+        self.kept = keep(self.pairs.language.function) if keep else None
         self._found: dict[str, dict[int, Outcome]] = defaultdict(dict)
         self.resumed = 0
         self.fixes: list[str] = []
@@ -187,8 +187,8 @@ class _Work:
             nonlocal done
             done += 1
             self._found[unit.pair.label][unit.number] = outcome
-            if self._kept:
-                self._kept.keep(unit, outcome)
+            if self.kept:
+                self.kept.keep(unit, outcome)
             ctx.emit(StepProgress(NAME, done, len(units), "units", unit.label))
 
         try:
@@ -202,21 +202,16 @@ class _Work:
                 decided=decided,
             ).run(left)
         finally:
-            if self._kept:
-                self._kept.flush()
+            if self.kept:
+                self.kept.flush()
         tables = [TableDifference(name, "different", note=why) for name, why in refused.items()]
         return tables + [self._told(pair) for pair in pairs]
 
-    def end(self, report: DataDiffReport) -> None:
-        """Write the verdict down."""
-        if self._kept:
-            self._kept.end(report)
-
     def _bounds(self, pair: Pair) -> list[str]:
-        return self._kept.bounds(pair) if self._kept else []
+        return self.kept.bounds(pair) if self.kept else []
 
     def _is_known(self, unit: Unit) -> bool:
-        outcome = self._kept.outcome(unit) if self._kept else None
+        outcome = self.kept.outcome(unit) if self.kept else None
         if outcome is not None:
             self._found[unit.pair.label][unit.number] = outcome
         return outcome is not None

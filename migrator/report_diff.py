@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from migrator.report import Report
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 # What must be seen first; up to where something is different, and up to where something is not decided.
 ORDER = ("missing", "different", "not_compared", "unresolved", "not_streamed", "equal")
 DIFFERENT, UNDECIDED = ORDER[:2], ORDER[2:5]
+# How tables are compared whose rows are only counted.
+COUNT = "count"
+
+# The texts of a row's key; where there is none, the row's hash.
+Identity = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class TableDifference(Report):
     """One table: rows as counted by the snapshots, proven differences, rows that could not be decided.
 
     ``verdict`` is one of ``ORDER``. ``different`` is a number of rows, with ``more`` a lower bound. ``rows``
-    is a sample of them.
+    is a sample of them; ``moving`` are those of the ``unresolved`` that are known.
     """
 
     table: str
@@ -40,6 +49,31 @@ class TableDifference(Report):
     unresolved: int = 0
     note: str = ""
     rows: tuple[RowDifference, ...] = ()
+    moving: tuple[Identity, ...] = ()
+
+
+@dataclass(frozen=True)
+class ComparedTable:
+    """What the newest comparison that covered a table said of it, and which one that was.
+
+    ``moving`` are the rows that it could not decide.
+    """
+
+    table_name: str
+    comparison_id: int
+    verdict: str
+    how: str
+    different: int
+    moving: tuple[Identity, ...]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is known of the tables by comparisons since the stream began; ``newest`` numbers the last one."""
+
+    newest: int = 0
+    tables: dict[str, ComparedTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

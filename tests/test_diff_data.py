@@ -14,6 +14,7 @@ import pytest
 from migrator.data_diff import Options
 from migrator.diff import hash_functions, scan, units
 from migrator.errors import OutOfOrder, TimedOut, UnknownName
+from migrator.render.text import text
 from migrator.switchover.fence import FUNCTION_DOWN
 from tests.fixtures import small
 from tests.fixtures.project import Project
@@ -113,8 +114,8 @@ def moved(
     """A migration in ``replicating``; who changes it changes it back."""
     servers = {"data diff source": source_cluster, "data diff destination": destination_cluster}
     source, destination = (server.create_database(name) for name, server in servers.items())
-    for text in (TYPES, ROWS, TABLES, IDENTITIES):
-        run(source, text)
+    for statements in (TYPES, ROWS, TABLES, IDENTITIES):
+        run(source, statements)
     with connect(source) as connection:
         connection.execute("vacuum analyze")
     sections = {"migration": {"name": "data"}, "source": {"url": source}, "destination": {"url": destination}}
@@ -159,8 +160,16 @@ def test_equal_sides_are_equal_and_few_bytes_say_so(moved: Road) -> None:
     found = tables(report)
     assert (found["typed"].source, found["typed"].destination) == (700, 700)
     assert {"part_1", "part_2", "bag", "nothing", QUOTED} <= found.keys()
+    last = moved.app.status().comparison
+    assert last is not None
+    assert (last.verdict, last.lsn, last.how, last.stream) == ("equal", report.lsn, report.how, "forward")
+    assert (last.tables, last.patterns) == ({"equal": len(report.tables)}, ())
+    assert 0 <= last.age_seconds < 60
     told = command(moved, "diff", "--jobs", "3", "typed", "part*")
     assert (told.code, told.err) == (0, told.err)
+    last = moved.app.status().comparison
+    assert last is not None
+    assert (last.patterns, last.tables) == (("typed", "part*"), {"equal": 3})
     assert re.search(r"equal: 3 of 3 tables equal · 760 rows · by column hashes · at LSN", told.out)
     with pytest.raises(UnknownName):
         diff(moved, "typed", "no_such_table")
@@ -405,6 +414,9 @@ def test_a_run_that_is_killed_goes_on_and_says_the_same(moved: Road, monkeypatch
             with pytest.raises(KeyboardInterrupt):
                 diff(moved)
             done |= compared
+        status = moved.app.status()
+        assert (status.comparison, status.unfinished) != (None, None)
+        assert "not finished, begun" in "".join(text(status))
         stop[0] = -1
         compared.clear()
         report = diff(moved)
@@ -412,6 +424,8 @@ def test_a_run_that_is_killed_goes_on_and_says_the_same(moved: Road, monkeypatch
         assert report.resumed + len(compared) == len(done | compared)
         assert sum(table == "public.ranged" for table, _ in done | compared) > 3
         assert [t for t in report.tables if t.different] == [t for t in whole.tables if t.different]
+        status = moved.app.status()
+        assert (status.comparison and status.comparison.verdict, status.unfinished) == ("different", None)
         assert diff(moved).resumed == 0
 
 
@@ -448,6 +462,7 @@ def test_what_one_side_lacks_is_told_and_counts_alone_prove_little(moved: Road) 
         assert different(report) == ["uq"]
         assert report.how == "count"
         assert command(moved, "diff", "--count", "busy").code == 0
+        assert "compared     equal by count" in command(moved, "status").out
         assert command(moved, "diff", "busy").code == 4
     behind_its_back(moved.destination, "alter table lonely rename to gone; alter table nothing add more int")
     report = diff(moved)

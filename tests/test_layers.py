@@ -48,7 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "waivers": {"errors"},
     "plan": CONTRACTS | {"observe", "check", "step", "pg", "switchover", "parts"},
     "observe_stream": CONTRACTS | {"store", "pg", "copy", "switchover"},
-    "observe": CONTRACTS | {"observe_stream"} | {"connections", "store", "pg", "copy", "switchover"},
+    "observe_comparison": {"report", "store"},
+    "observe": CONTRACTS | {"observe_comparison", "observe_stream", "connections", "store", "pg", "copy"}
+    | {"switchover"},
     "runner": CONTRACTS | {"step", "store"},
     "recording": WORDS | {"store"},
     "connections": CONTRACTS | {"pg", "store", "switchover", "routers", "fences", "diff"},

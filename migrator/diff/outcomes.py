@@ -40,6 +40,7 @@ def told(pair: Pair, outcomes: Iterable[Outcome], sides: tuple[str, str], sample
         unresolved=unresolved,
         note=failure,
         rows=tuple(_row(pair, d, sides) for d in differences[:sample]),
+        moving=tuple(identity for o in found for identity in o.moving),
     )
 
 
@@ -79,4 +80,5 @@ def from_json(kept: dict[str, Any]) -> Outcome:
         for d in kept["differences"]
     )
     rows = (kept["rows"][0], kept["rows"][1])
-    return Outcome(**{**kept, "rows": rows, "differences": differences})
+    moving = tuple(tuple(identity) for identity in kept.get("moving", ()))
+    return Outcome(**{**kept, "rows": rows, "differences": differences, "moving": moving})

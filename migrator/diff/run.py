@@ -53,7 +53,7 @@ class Outcome:
     """What is known of a unit: its rows on both sides, what is proven different, what stayed undecided.
 
     There may be ``more`` differences than are told; ``failure`` says why it was not compared. ``lsn`` is the
-    position of the source's snapshot.
+    position of the source's snapshot. ``moving`` are those of the undecided that are known.
     """
 
     rows: tuple[int, int] = (0, 0)
@@ -62,6 +62,7 @@ class Outcome:
     more: bool = False
     failure: str = ""
     lsn: str = ""
+    moving: tuple[tuple[str, ...], ...] = ()
 
 
 class Comparison:
@@ -170,14 +171,15 @@ class Comparison:
 def _outcome(unit: Unit, found: Scanned, group: Group | None, lsn: str) -> Outcome:
     suspects = group.suspects if group else []
     differences = tuple(_difference(unit, s) for s in suspects if s.verdict is Verdict.DIFFERENT)
-    moving = sum(s.verdict is Verdict.UNRESOLVED for s in suspects)
+    moving = tuple(s.identity for s in suspects if s.verdict is Verdict.UNRESOLVED)
     return Outcome(
         rows=found.rows,
         differences=differences,
-        unresolved=moving + (found.more and not differences),
+        unresolved=len(moving) + (found.more and not differences),
         more=found.more,
         failure=found.failure or (group.failure if group else ""),
         lsn=lsn,
+        moving=moving,
     )
 
 
