@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from migrator.pg.names import Names
     from migrator.pg.server import Server
     from migrator.pg.session import ReadSession, WriteSession
+    from migrator.report_diff import ComparedTable
     from migrator.routers import Router
 
 
@@ -44,7 +45,7 @@ BACK = Roles("destination", "source")
 
 @dataclass
 class ReadContext:
-    """Both servers, read-only."""
+    """Both servers, read-only. ``compared`` asks the store what comparisons said of tables, by label."""
 
     source: ReadSession
     destination: ReadSession
@@ -59,6 +60,7 @@ class ReadContext:
     router: Router = field(kw_only=True)
     fence: Fence = field(kw_only=True)
     roles: Roles = FORWARD
+    compared: Callable[[], dict[str, ComparedTable]] = dict
 
     def mirrored(self) -> Self:
         """Return this context with the roles of the two sides swapped.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrator.report import Report
@@ -54,26 +54,14 @@ class TableDifference(Report):
 
 @dataclass(frozen=True)
 class ComparedTable:
-    """What the newest comparison that covered a table said of it, and which one that was.
-
-    ``moving`` are the rows that it could not decide.
-    """
+    """What the newest comparison that covered a table said of it; ``moving`` are rows it could not decide."""
 
     table_name: str
-    comparison_id: int
     verdict: str
     how: str
     different: int
     moving: tuple[Identity, ...]
     at: datetime
-
-
-@dataclass(frozen=True)
-class Compared:
-    """What is known of the tables by comparisons since the stream began; ``newest`` numbers the last one."""
-
-    newest: int = 0
-    tables: dict[str, ComparedTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

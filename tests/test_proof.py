@@ -68,7 +68,7 @@ def test_equal_rows_are_told_with_the_position_and_how_many_while_clients_write(
 
 
 def test_the_rows_that_differ_are_named_by_their_keys(road: Roads) -> None:
-    moved = road("seq_synced")
+    moved = road("seq_synced", cutover={"quick_diff": "0s"})
     moved.on_source(
         'create table "odd % name" ("the key %" text primary key, x float8, note text);'
         "create table bag (a int, b text); alter table bag replica identity full"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from migrator.report_diff import COUNT, DIFFERENT, Compared, ComparedTable
+from migrator.report_diff import COUNT, DIFFERENT, ComparedTable
 from migrator.store.database import fetch, reading, upsert, writing
 from migrator.store.models import attempt, compared_table, comparison, comparison_unit, now
 from migrator.store.records import ComparisonRecord, Scope, UnitRecord
@@ -112,13 +112,10 @@ class ComparisonJournal(Store):
             return None
         return found[0]
 
-    def compared(self, migration_id: int) -> Compared:
-        """Return what the newest comparison since the stream began said of each table."""
+    def compared(self, migration_id: int) -> dict[str, ComparedTable]:
+        """Return what the newest comparison since the stream began said of each table, by label."""
         with reading(self._engine) as connection:
-            began = _stream_began(connection, migration_id)
-            newest = select(comparison.c.id).where(comparison.c.migration_id == migration_id)
-            last = connection.execute(newest.order_by(comparison.c.id.desc()).limit(1)).scalar()
-            return Compared(last or 0, _tables(connection, migration_id, began))
+            return _tables(connection, migration_id, _stream_began(connection, migration_id))
 
 
 def _tables(connection: Connection, migration_id: int, since: datetime | None) -> dict[str, ComparedTable]:
