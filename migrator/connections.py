@@ -171,6 +171,7 @@ def writing(
             write_destination=write("destination"),
             snapshots=_snapshots(stack),
             confirm=confirm,
+            proven=partial(journal.prove, record.id),
         )
         holder = journal.lease.take(record.id, Holder.here(command), dead=lambda _holder: True)
         stack.callback(journal.lease.release, holder.token)

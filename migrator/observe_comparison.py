@@ -27,6 +27,7 @@ def unfinished(journal: Journal, migration_id: int) -> ComparisonReport | None:
 def _told(found: ComparisonRecord) -> ComparisonReport:
     counts = dict(found.counts)
     rows = {name: counts.pop(f"rows_{name}", 0) for name in ("different", "more", "moving")}
+    settled = {name: counts.pop(f"settled_{name}", None) for name in ("equal", "different")}
     age = datetime.now(UTC) - (found.finished_at or found.started_at)
     return ComparisonReport(
         found.verdict or UNFINISHED,
@@ -39,4 +40,6 @@ def _told(found: ComparisonRecord) -> ComparisonReport:
         rows["different"],
         bool(rows["more"]),
         rows["moving"],
+        settled["equal"],
+        settled["different"],
     )

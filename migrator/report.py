@@ -172,7 +172,7 @@ class ComparisonReport(Report):
     ``verdict`` is equal, different or undecided; of one that was cut short, or still runs, unfinished.
     ``stream`` is forward or back, ``how`` the function that hashed the rows, or count. ``patterns`` are
     empty where all tables were compared; ``tables`` counts them by verdict. There may be ``more`` rows that
-    are different. ``settled`` is what the switchover's proof said since of rows that it left undecided.
+    are different. Of those that were left undecided the switchover's proof has settled so many.
     """
 
     verdict: str
@@ -185,7 +185,8 @@ class ComparisonReport(Report):
     rows_different: int = 0
     more: bool = False
     rows_unresolved: int = 0
-    settled: str = ""
+    settled_equal: int | None = None
+    settled_different: int | None = None
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,19 @@ class ComparedTable:
 
 
 @dataclass(frozen=True)
+class ProvenRows(Report):
+    """What a switchover's proof said of all tables; ``how`` is the function that hashed their rows.
+
+    Of the rows that comparisons before it had left undecided so many are ``equal`` and ``different``.
+    """
+
+    how: str
+    tables: tuple[TableDifference, ...]
+    equal: int
+    different: int
+
+
+@dataclass(frozen=True)
 class DataDiffReport(Report):
     """Both sides' rows compared, what differs first.
 

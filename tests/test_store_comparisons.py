@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from migrator.report_diff import COUNT, DataDiffReport, TableDifference, verdict_of
+from migrator.report_diff import COUNT, DataDiffReport, ProvenRows, TableDifference, verdict_of
 from migrator.store.records import Scope, UnitRecord
 from migrator.workflow import State
 from tests.test_store_fixtures import plan
@@ -58,6 +59,30 @@ def test_each_table_has_the_verdict_of_the_newest_comparison_that_covered_it(
     assert last.counts == {"equal": 1, "rows_different": 0, "rows_more": 0, "rows_moving": 0}
     ended(journal, streaming, ROWS, TableDifference("a", "equal"))
     assert verdicts(journal, streaming)["a"] == "equal"
+
+
+def test_a_proof_decides_what_the_last_comparison_left(journal: Journal, streaming: int) -> None:
+    left = [TableDifference(n, "unresolved", unresolved=1, moving=(("1",),)) for n in ("a", "b")]
+    equal, different = (TableDifference(n, v) for n, v in (("a", "equal"), ("b", "different")))
+    ended(journal, streaming, ROWS, *left)
+    journal.prove(streaming, ProvenRows("md5", (equal, TableDifference("c", "different")), 1, 0))
+    last = journal.last_comparison(streaming)
+    assert last is not None
+    assert (last.verdict, last.counts["settled_equal"]) == ("undecided", 1), "b is not known yet"
+    assert verdicts(journal, streaming) == {"a": "equal", "b": "unresolved", "c": "different"}
+    assert journal.compared(streaming)["a"].moving == ()
+    for proof, verdict in (((equal, different), "different"), ((equal, replace(equal, table="b")), "equal")):
+        ended(journal, streaming, ROWS, *left)
+        journal.prove(streaming, ProvenRows("md5", proof, 1, 0))
+        last = journal.last_comparison(streaming)
+        assert last is not None
+        assert last.verdict == verdict
+    ended(journal, streaming, ROWS, replace(different, table="a"), left[1])
+    journal.prove(streaming, ProvenRows("md5", (equal, replace(equal, table="b")), 1, 0))
+    last = journal.last_comparison(streaming)
+    assert last is not None
+    assert last.verdict == "different", "it was, then"
+    assert verdicts(journal, streaming) == {"a": "equal", "b": "equal", "c": "different"}
 
 
 def test_a_count_takes_nothing_back_but_what_a_count_has_said(journal: Journal, streaming: int) -> None:

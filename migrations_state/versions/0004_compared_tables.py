@@ -29,7 +29,7 @@ def upgrade() -> None:
         "compared_table",
         sa.Column("migration_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("table_name", sa.Text(), nullable=False),
-        sa.Column("comparison_id", sa.Integer(), nullable=False),
+        sa.Column("comparison_id", sa.Integer(), nullable=True),
         sa.Column("verdict", sa.Text(), nullable=False),
         sa.Column("how", sa.Text(), nullable=False),
         sa.Column("different", sa.BigInteger(), nullable=False),

@@ -35,17 +35,18 @@ def check(ctx: ReadContext) -> Iterator[Finding]:
     """Ask what the last comparison of each table found, and the proof made when the writes came back."""
     if handed_over(ctx) is not None:
         return
+    now, compared = datetime.now(UTC), ctx.compared()
+    tables = [t.label for t in published_tables(ctx.source, ctx.names, sizes=False)]
+    known = {label: compared[label] for label in tables if label in compared}
     last = proof.proof(ctx.mirrored())
     if last is not None:
-        differs = last["verdict"] == proof.DIFFERENT
+        mended = all(label in known and known[label].verdict == "equal" for label in tables)
+        differs = last["verdict"] == proof.DIFFERENT and not mended
         yield Finding(
             Severity.WARN if differs else Severity.INFO,
             "rows",
             f"last compared {timedelta(seconds=round(last['age_seconds']))} ago: {proof.told(last)}",
         )
-    now, compared = datetime.now(UTC), ctx.compared()
-    tables = [t.label for t in published_tables(ctx.source, ctx.names, sizes=False)]
-    known = {label: compared[label] for label in tables if label in compared}
     for label, table in known.items():
         if table.verdict in DIFFERENT:
             rows = f" in {table.different} of its rows or more" if table.different else ""

@@ -88,13 +88,13 @@ class Scanner:
             return Scanned(rows, failure="it was truncated or rewritten meanwhile")
         if here == there:
             return Scanned(rows)
-        wanted = _buckets_for(max(rows))
+        wanted = buckets_for(max(rows))
         if wanted > unit.buckets:
             again: Ask = partial(_bucketed, asked.buckets, wanted)
             here, there = self._sums(unit, snapshots, again)
         count = max(wanted, unit.buckets)
         different = sorted(b for b in here.keys() | there.keys() if here.get(b) != there.get(b))
-        chosen, more = _first(different, here, there)
+        chosen, more = first_buckets(different, here, there)
         fetch: Ask = partial(_rows_of, asked.rows, count, chosen)
         mine, theirs = (
             Counter({(tuple(row.key), str(row.hash)): row.copies for part in parts for row in part})
@@ -177,12 +177,12 @@ def _rows(sums: Sums) -> int:
     return sum(rows for rows, _digest in sums.values())
 
 
-def _buckets_for(rows: int) -> int:
+def buckets_for(rows: int) -> int:
     """Return a power of two."""
     return 1 << min(max(rows // PER_BUCKET, 1).bit_length() - 1, MOST_BUCKETS.bit_length() - 1)
 
 
-def _first(different: list[int], here: Sums, there: Sums) -> tuple[list[int], bool]:
+def first_buckets(different: list[int], here: Sums, there: Sums) -> tuple[list[int], bool]:
     """Return the first of the buckets, as many as may be fetched, one at least; and whether more are left."""
     chosen: list[int] = []
     size = 0

@@ -38,6 +38,9 @@ def _told(comparison: ComparisonReport) -> str:
         amounts.append(f"{plural(comparison.rows_different, 'row')}{least} different")
     if comparison.rows_unresolved:
         amounts.append(f"{plural(comparison.rows_unresolved, 'row')} not decided")
-    if comparison.settled:
-        amounts.append(comparison.settled)
+    if comparison.settled_equal is not None:
+        amounts.append(
+            f"at the switchover {count_text(comparison.settled_equal)} of these equal, "
+            f"{count_text(comparison.settled_different or 0)} different"
+        )
     return f"{', '.join(told)}: {' · '.join(amounts)}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from migrator.report_diff import COUNT, DIFFERENT, ComparedTable
+from migrator.report_diff import COUNT, DIFFERENT, UNDECIDED, ComparedTable, verdict_of
 from migrator.store.database import fetch, reading, upsert, writing
 from migrator.store.models import attempt, compared_table, comparison, comparison_unit, now
 from migrator.store.records import ComparisonRecord, Scope, UnitRecord
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from migrator.report_diff import DataDiffReport
+    from migrator.report_diff import DataDiffReport, ProvenRows, TableDifference
 
 KEY = ("comparison_id", "table_name", "number")
 OF_TABLE = ("comparison_id", "verdict", "how", "different", "moving", "at")
@@ -81,25 +81,24 @@ class ComparisonJournal(Store):
                 .values(verdict=report.verdict, lsn=report.lsn, counts=counts, finished_at=moment)
             )
             known = _tables(connection, migration_id, None) if report.how == COUNT else {}
-            rows = [
-                {
-                    "migration_id": migration_id,
-                    "table_name": table.table,
-                    "comparison_id": comparison_id,
-                    "verdict": table.verdict,
-                    "how": report.how,
-                    "different": table.different,
-                    "moving": list(table.moving),
-                    "at": moment,
-                }
+            tables = [
+                table
                 for table in report.tables
                 if table.verdict in DIFFERENT or table.table not in known or known[table.table].how == COUNT
             ]
-            if rows:
-                statement = upsert(connection, compared_table)
-                changed = {name: statement.excluded[name] for name in OF_TABLE}
-                key = ("migration_id", "table_name")
-                connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed), rows)
+            _put_tables(connection, migration_id, comparison_id, report.how, tables)
+
+    def prove(self, migration_id: int, proof: ProvenRows) -> None:
+        """Write down what a switchover's proof said of all tables: it decides what the last comparison left.
+
+        That one gets another verdict where it decides everything, and how many of its rows were what.
+        """
+        with writing(self._engine) as connection:
+            mine = (comparison.c.migration_id == migration_id, comparison.c.finished_at.is_not(None))
+            last = fetch(connection, ComparisonRecord, comparison, *mine, newest=1)
+            if last:
+                _decide(connection, last[0], proof)
+            _put_tables(connection, migration_id, None, proof.how, proof.tables)
 
     def last_comparison(self, migration_id: int, *, finished: bool = True) -> ComparisonRecord | None:
         """Return the newest comparison since the stream began: one that ended, or any."""
@@ -116,6 +115,46 @@ class ComparisonJournal(Store):
         """Return what the newest comparison since the stream began said of each table, by label."""
         with reading(self._engine) as connection:
             return _tables(connection, migration_id, _stream_began(connection, migration_id))
+
+
+def _decide(connection: Connection, last: ComparisonRecord, proof: ProvenRows) -> None:
+    left = select(compared_table.c.table_name).where(
+        compared_table.c.comparison_id == last.id, compared_table.c.verdict.in_(UNDECIDED)
+    )
+    names = set(connection.execute(left).scalars())
+    decided = tuple(table for table in proof.tables if table.table in names)
+    if names:
+        settled = {"settled_equal": proof.equal, "settled_different": proof.different}
+        whole = last.verdict == "undecided" and len(decided) == len(names)
+        values = {"verdict": verdict_of(decided) if whole else last.verdict, "counts": last.counts | settled}
+        connection.execute(update(comparison).where(comparison.c.id == last.id).values(**values))
+
+
+def _put_tables(
+    connection: Connection,
+    migration_id: int,
+    comparison_id: int | None,
+    how: str,
+    tables: Iterable[TableDifference],
+) -> None:
+    rows = [
+        {
+            "migration_id": migration_id,
+            "table_name": table.table,
+            "comparison_id": comparison_id,
+            "verdict": table.verdict,
+            "how": how,
+            "different": table.different,
+            "moving": list(table.moving),
+            "at": now(),
+        }
+        for table in tables
+    ]
+    if rows:
+        statement = upsert(connection, compared_table)
+        changed = {name: statement.excluded[name] for name in OF_TABLE}
+        key = ("migration_id", "table_name")
+        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed), rows)
 
 
 def _tables(connection: Connection, migration_id: int, since: datetime | None) -> dict[str, ComparedTable]:

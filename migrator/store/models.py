@@ -194,13 +194,14 @@ comparison_unit = Table(
     _column("bounds", JSON),
     _column("outcome", JSON),
 )
-# What the newest comparison of a table came to; which rows it could not decide, by their keys or hashes.
+# What the newest comparison of a table came to, or the switchover's proof, which belongs to none; which rows
+# it could not decide, by their keys or hashes.
 compared_table = Table(
     "compared_table",
     metadata,
     _of_migration(primary_key=True, autoincrement=False),
     _column("table_name", Text, primary_key=True),
-    _column("comparison_id", Integer, ForeignKey("comparison.id")),
+    _column("comparison_id", Integer, ForeignKey("comparison.id"), nullable=True),
     _column("verdict", Text),
     _column("how", Text),
     _column("different", BigInteger),

@@ -106,7 +106,7 @@ class ComparisonRecord:
     """One comparison of rows; ``finished_at`` is None while it runs, and when it was cut short.
 
     ``counts`` are of tables by verdict, and of rows: ``rows_different``, ``rows_more`` (1 where there may be
-    more) and ``rows_moving``.
+    more), ``rows_moving``; ``settled_equal`` and ``settled_different`` of these by a switchover's proof.
     """
 
     id: int
