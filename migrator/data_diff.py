@@ -28,6 +28,7 @@ from migrator.events import StepProgress
 from migrator.report_diff import COUNT, ORDER, DataDiffReport, TableDifference, verdict_of
 from migrator.store.records import Scope
 from migrator.switchover.applied import Applied
+from migrator.switchover.pace import Pace
 from migrator.switchover.records import handed_over
 from migrator.workflow import Lifecycle, State
 
@@ -183,6 +184,16 @@ class _Work:
             if applied.streaming:
                 applied.wait(ctx.source, position(ctx.source))
 
+        pace = Pace(
+            ctx,
+            NAME,
+            applied,
+            position,
+            limit=ctx.config.cutover.max_lag,
+            timeout=self._options.timeout,
+            halted=halted,
+        )
+
         def decided(unit: Unit, outcome: Outcome) -> None:
             nonlocal done
             done += 1
@@ -198,6 +209,7 @@ class _Work:
                 jobs=self._options.jobs,
                 rounds=self._options.rounds,
                 barrier=barrier,
+                pace=pace.wait,
                 halted=halted,
                 decided=decided,
             ).run(left)

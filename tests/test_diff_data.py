@@ -10,11 +10,15 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
+from migrator.config import Duration
 from migrator.data_diff import Options
 from migrator.diff import hash_functions, scan, units
 from migrator.errors import OutOfOrder, TimedOut, UnknownName
+from migrator.events import Event, StepNote
 from migrator.render.text import text
+from migrator.switchover import pace
 from migrator.switchover.fence import FUNCTION_DOWN
 from tests.fixtures import small
 from tests.fixtures.project import Project
@@ -386,6 +390,56 @@ def test_a_stream_that_does_not_come_leaves_nothing_equal(moved: Road) -> None:
     behind_its_back(moved.destination, f"alter subscription {name} enable")
     report = diff(moved)
     assert (report.verdict, different(report)) == ("equal", [])
+
+
+def test_it_begins_nothing_while_the_stream_is_late(moved: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((name,),) = moved.on_destination("select subname from pg_subscription where subname ~ 'data'")
+    heard: list[str] = []
+    units_done: list[int] = []
+    scanned = scan.Scanner.scan
+
+    def scanning(*arguments: Any) -> scan.Scanned:
+        units_done.append(len(heard))
+        if len(units_done) == 1:
+            behind_its_back(moved.destination, f"alter subscription {name} disable")
+            small.wait_until(lambda: not moved.on_source(WALSENDER), "the stream to stop")
+        return scanned(*arguments)
+
+    def hear(event: Event) -> None:
+        if isinstance(event, StepNote):
+            heard.append(event.text)
+            if event.text.startswith("waiting: the stream is") and not is_left:
+                monkeypatch.setattr(pace, "EVERY", 60)
+                behind_its_back(moved.destination, f"alter subscription {name} enable")
+
+    monkeypatch.setattr(scan.Scanner, "scan", scanning)
+    monkeypatch.setattr(pace, "EVERY", 0)
+    monkeypatch.setattr(moved.app, "emit", hear)
+    late = structs.replace(moved.app.config.cutover, max_lag=Duration(0.001))
+    monkeypatch.setattr(moved.app, "config", structs.replace(moved.app.config, cutover=late))
+    is_left = False
+    report = diff(moved, jobs=1)
+    assert report.verdict == "equal"
+    assert [text.partition(" ")[0] for text in heard] == ["waiting:", "going"]
+    assert heard[0].startswith("waiting: the stream is 0.0 s behind, and [cutover] max_lag is 0.001 s")
+    # Each of the two that are on the way at a time may have begun one more.
+    assert 2 <= units_done.count(0) <= 4
+    assert units_done.count(2) >= len(report.tables) - 4
+    # Who waits in vain does not do so for ever.
+    is_left = True
+    units_done.clear()
+    monkeypatch.setattr(pace, "EVERY", 0)
+    with pytest.raises(TimedOut) as raised:
+        diff(moved, jobs=1, timeout=0.5, anew=True)
+    assert raised.value.exit_code == 5
+    assert 2 <= len(units_done) <= 4
+    assert "has not come nearer than [cutover] max_lag (0.001 s) within 0.5 s" in raised.value.message
+    behind_its_back(moved.destination, f"alter subscription {name} enable")
+    monkeypatch.undo()
+    assert diff(moved).verdict == "equal"
+
+
+WALSENDER = "select true from pg_stat_replication where application_name ~ 'data'"
 
 
 # --- cut short -------------------------------------------------------------------------------

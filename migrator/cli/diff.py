@@ -83,8 +83,9 @@ def command(
 
     TABLE is a shell pattern on schema.table, or on the table's name alone; all are compared where there is
     none. The application may go on: what differs is looked at again until it is proven, in step with the
-    stream. Of two databases without a migration nobody knows such a stream, so they should be quiet.
-    Nothing is written. A run that was cut short goes on where it stopped.
+    stream; while that is late, nothing further is begun. Of two databases without a migration nobody knows
+    such a stream, so they should be quiet. Nothing is written. A run that was cut short goes on where it
+    stopped.
 
     With --schema every object's definition, owner and effective privileges are compared instead.
 

@@ -11,6 +11,7 @@ from collections import Counter
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from migrator.diff.judge import NOTHING, Suspect, Verdict
@@ -69,8 +70,9 @@ class Comparison:
     """Compares units, ``jobs`` scans at a time, the largest units first.
 
     ``barrier`` waits until the destination has applied all that the source has written so far; where there
-    is no stream it does nothing. ``decided`` is told each unit with its outcome. An error or an interrupt
-    stops all statements.
+    is no stream it does nothing. ``pace`` waits until a unit may begin, but not for longer than the moment
+    it is given, and says whether it may. ``decided`` is told each unit with its outcome. An error or an
+    interrupt stops all statements.
     """
 
     def __init__(
@@ -81,11 +83,13 @@ class Comparison:
         jobs: int,
         rounds: int,
         barrier: Callable[[], None],
+        pace: Callable[[float], bool],
         halted: Event,
         decided: Callable[[Unit, Outcome], None],
     ) -> None:
         self._ctx, self._pairs, self._jobs, self._rounds = ctx, pairs, jobs, rounds
-        self._barrier, self._halted, self._decided = barrier, halted, decided
+        self._barrier, self._pace = barrier, pace
+        self._halted, self._decided = halted, decided
         self._attempts: Counter[tuple[str, int]] = Counter()
 
     def run(self, units: list[Unit]) -> None:
@@ -112,6 +116,8 @@ class Comparison:
 
     def _compare_some(self, units: list[Unit], scanner: Scanner, both: Reader) -> list[Unit]:
         """Compare as many units as one snapshot may last; return those that are left."""
+        # While nothing is held for it.
+        self._pace(inf)
         snapshots = Snapshots()
         try:
             holders = Reader.open(self._ctx, self._ctx.names.observer)
@@ -144,10 +150,11 @@ class Comparison:
         found: dict[Unit, Scanned] = {}
 
         def work(unit: Unit) -> None:
+            if (self._ctx.now() >= until and found) or not self._pace(until):
+                return
             if self._halted.is_set():
                 raise CancelledError
-            if self._ctx.now() < until or not found:
-                found[unit] = scanner.scan(unit, snapshots)
+            found[unit] = scanner.scan(unit, snapshots)
 
         with ThreadPoolExecutor(self._jobs + 1) as pool:
             futures = {pool.submit(work, unit): unit for unit in units}
