@@ -15,6 +15,7 @@ from msgspec import structs
 from migrator.config import Duration
 from migrator.data_diff import Options
 from migrator.diff import hash_functions, scan, units
+from migrator.diff import run as engine
 from migrator.errors import OutOfOrder, TimedOut, UnknownName
 from migrator.events import Event, StepNote
 from migrator.render.text import text
@@ -287,7 +288,23 @@ def test_it_is_all_the_same_in_ranges_slices_and_buckets_and_by_older_hashes(
             report = diff(moved)
             assert report.how == function
             assert_planted(report)
+        # As many as there are, whatever is looked at at a time.
+        with monkeypatch.context() as patch:
+            patch.setattr(scan, "FETCHED", 300)
+            patch.setattr(engine, "AT_ONCE", 5)
+            patch.setattr(engine, "SHOWN", 2)
+            some = diff(moved)
+            known = {
+                t.table: (t.verdict, t.different, t.more, [r.key for r in t.rows]) for t in report.tables
+            }
+            assert {
+                t.table: (t.verdict, t.different, t.more, [r.key for r in t.rows]) for t in some.tables
+            } == known
+            rows = tables(some)["typed"].rows
+            assert [bool(row.columns) for row in rows[:4]] == [True, True, False, False]
+            assert [row.only_on for row in rows] == [row.only_on for row in tables(report)["typed"].rows]
         monkeypatch.setattr(scan, "FETCHED", 50)
+        monkeypatch.setattr(scan, "PASSES", 1)
         report = diff(moved)
         assert different(report) == sorted(t for t in tables(report) if tables(report)[t].different)
         assert tables(report)["typed"].more

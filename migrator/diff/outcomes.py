@@ -49,15 +49,13 @@ def _row(pair: Pair, difference: Difference, sides: tuple[str, str]) -> RowDiffe
     values = {sides[0]: difference.source, sides[1]: difference.destination}
     copies = dict(zip(sides, difference.copies, strict=True))
     here, there = values["source"], values["destination"]
-    if here is None or there is None:
-        only = "" if here is None and there is None else "source" if there is None else "destination"
-    else:
-        only = "" if difference.key else max(copies, key=lambda side: copies[side])
+    both = all(copies.values()) and difference.key
+    only = "" if both else max(copies, key=lambda side: copies[side])
     blank = (None,) * len(names)
     columns = [
         (name, one, other)
         for name, one, other in zip(names, here or blank, there or blank, strict=True)
-        if only or one != other
+        if (only and (here or there) is not None) or one != other
     ]
     key = dict(zip(pair.asked.key, difference.key, strict=False))
     return RowDifference(key, tuple(columns), only)

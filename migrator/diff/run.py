@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SNAPSHOT_AGE = 600.0
 # How often a unit is begun that was rewritten meanwhile, or whose suspects were all equal and not all it had.
 ATTEMPTS = 3
+# How many suspects are settled at a time, and how many differences of a unit are kept with their rows.
+AT_ONCE, SHOWN = 5000, 1000
 LOCK_TIMEOUT = "10s"
 INTERVAL = 0.02
 
@@ -40,7 +42,8 @@ INTERVAL = 0.02
 class Difference:
     """A proven one: the key, or nothing where there is none; its row on each side as it was last seen.
 
-    ``copies`` says how many of them there are, of which one at most has a key.
+    ``copies`` says how many of them there are, of which one at most has a key. Behind the first of a unit
+    rows are not kept, and only these say which side has one.
     """
 
     key: tuple[str, ...]
@@ -126,17 +129,12 @@ class Comparison:
             scanned = self._scan(units, scanner, snapshots)
         finally:
             snapshots.release()
-        groups = {
-            unit: Group(unit.pair, [Suspect(identity) for identity in found.suspects])
-            for unit, found in scanned.items()
-            if found.suspects
-        }
-        Settler(both, self._barrier, self._halted, self._ctx.now).settle(list(groups.values()), self._rounds)
+        settled = self._settle(scanned, both)
         again = []
         for unit, found in scanned.items():
             if found.is_equal:
                 continue
-            outcome = _outcome(unit, found, groups.get(unit), lsn)
+            outcome = _outcome(found, settled[unit], lsn)
             self._attempts[unit.pair.label, unit.number] += 1
             unfinished = outcome.failure or (found.more and not outcome.differences)
             if unfinished and self._attempts[unit.pair.label, unit.number] < ATTEMPTS:
@@ -144,6 +142,21 @@ class Comparison:
             else:
                 self._decided(unit, outcome)
         return [unit for unit in units if unit not in scanned] + again
+
+    def _settle(self, scanned: dict[Unit, Scanned], both: Reader) -> dict[Unit, _Settled]:
+        """Settle all suspects, some at a time, so that not all their values are held at once."""
+        settler = Settler(both, self._barrier, self._halted, self._ctx.now)
+        known = {unit: _Settled() for unit in scanned}
+        left = [(unit, identity) for unit, found in scanned.items() for identity in found.suspects]
+        for begin in range(0, len(left), AT_ONCE):
+            groups: dict[Unit, Group] = {}
+            for unit, identity in left[begin : begin + AT_ONCE]:
+                if not known[unit].failure:
+                    groups.setdefault(unit, Group(unit.pair, [])).suspects.append(Suspect(identity))
+            settler.settle(list(groups.values()), self._rounds)
+            for unit, group in groups.items():
+                known[unit].add(unit, group)
+        return known
 
     def _scan(self, units: list[Unit], scanner: Scanner, snapshots: Snapshots) -> dict[Unit, Scanned]:
         until = self._ctx.now() + SNAPSHOT_AGE
@@ -175,23 +188,37 @@ class Comparison:
         return found
 
 
-def _outcome(unit: Unit, found: Scanned, group: Group | None, lsn: str) -> Outcome:
-    suspects = group.suspects if group else []
-    differences = tuple(_difference(unit, s) for s in suspects if s.verdict is Verdict.DIFFERENT)
-    moving = tuple(s.identity for s in suspects if s.verdict is Verdict.UNRESOLVED)
+@dataclass
+class _Settled:
+    """What became of a unit's suspects."""
+
+    differences: list[Difference] = field(default_factory=list)
+    moving: list[tuple[str, ...]] = field(default_factory=list)
+    failure: str = ""
+
+    def add(self, unit: Unit, group: Group) -> None:
+        self.failure = group.failure
+        self.moving += [s.identity for s in group.suspects if s.verdict is Verdict.UNRESOLVED]
+        for suspect in group.suspects:
+            if suspect.verdict is Verdict.DIFFERENT:
+                shown = len(self.differences) < SHOWN
+                self.differences.append(_difference(unit, suspect, with_values=shown))
+
+
+def _outcome(found: Scanned, settled: _Settled, lsn: str) -> Outcome:
     return Outcome(
         rows=found.rows,
-        differences=differences,
-        unresolved=len(moving) + (found.more and not differences),
+        differences=tuple(settled.differences),
+        unresolved=len(settled.moving) + (found.more and not settled.differences),
         more=found.more,
-        failure=found.failure or (group.failure if group else ""),
+        failure=found.failure or settled.failure,
         lsn=lsn,
-        moving=moving,
+        moving=tuple(settled.moving),
     )
 
 
-def _difference(unit: Unit, suspect: Suspect) -> Difference:
+def _difference(unit: Unit, suspect: Suspect, *, with_values: bool) -> Difference:
     rows = [seen.rows if seen else NOTHING.rows for seen in (suspect.source, suspect.destination)]
     key = suspect.identity if unit.pair.asked.key else ()
-    here, there = (next(iter(found), None) for found in rows)
+    here, there = (next(iter(found), None) if with_values else None for found in rows)
     return Difference(key, here, there, (rows[0].total(), rows[1].total()))
