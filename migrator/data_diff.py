@@ -22,6 +22,7 @@ from migrator.diff.roots import tables_of_both
 from migrator.diff.run import Comparison
 from migrator.diff.subject import Options, Subject, choose
 from migrator.diff.visibility import position
+from migrator.diff_between import keeping
 from migrator.diff_kept import Kept
 from migrator.errors import OutOfOrder
 from migrator.events import StepProgress
@@ -78,8 +79,13 @@ def diff_migration(
         )
 
 
-def diff_databases(source: str, destination: str, emit: Emit, options: Options) -> DataDiffReport:
-    """Compare any two databases, which no stream of ours connects. Raises Unreachable, UnknownName."""
+def diff_databases(
+    source: str, destination: str, emit: Emit, options: Options, *, store: str = ""
+) -> DataDiffReport:
+    """Compare any two databases, which no stream of ours connects. Raises Unreachable, UnknownName.
+
+    ``store`` is the url of one for comparisons like this, made where there is none.
+    """
     config = Config(
         migration=MigrationSection(name=NAME),
         source=ServerSection(url=source),
@@ -87,7 +93,8 @@ def diff_databases(source: str, destination: str, emit: Emit, options: Options) 
     )
     with reading(config, None, emit) as ctx:
         wanted, missing = tables_of_both(ctx.source, ctx.destination)
-        return _compare(ctx, Subject(wanted, missing), options)
+        with keeping(ctx, store, options) as keep:
+            return _compare(ctx, Subject(wanted, missing), options, keep=keep)
 
 
 def _require_streaming(state: State) -> None:

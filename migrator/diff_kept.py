@@ -10,6 +10,8 @@ from migrator.store.held import Held
 from migrator.store.records import UnitRecord
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from migrator.diff.run import Outcome
     from migrator.diff.units import Pair, Unit
     from migrator.report_diff import DataDiffReport
@@ -21,9 +23,17 @@ if TYPE_CHECKING:
 class Kept:
     """What another run has found of the same subject, and what this one does."""
 
-    def __init__(self, journal: Journal, migration_id: int, scope: Scope, *, anew: bool) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        migration_id: int,
+        scope: Scope,
+        *,
+        anew: bool,
+        within: timedelta | None = None,
+    ) -> None:
         self._journal, self._migration_id = journal, migration_id
-        self._id = journal.begin_comparison(migration_id, scope, anew=anew).id
+        self._id = journal.begin_comparison(migration_id, scope, anew=anew, within=within).id
         self._done = {(unit.table_name, unit.number): unit for unit in journal.units(self._id)}
         self._cuts = {unit.table_name: unit for unit in self._done.values()}
         self._held = Held(self._write)

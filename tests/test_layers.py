@@ -39,8 +39,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"store", "pg", "switchover", "parts", "preflight", "check"},
     "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"}
     | {"copy_diff", "data_diff", "diff_schema", "parts", "manual", "pg"},
-    "data_diff": CONTRACTS | {"connections", "copy_diff", "diff", "diff_kept", "pg", "store", "switchover"},
+    "data_diff": CONTRACTS | {"connections", "copy_diff", "diff", "diff_between", "diff_kept", "pg"}
+    | {"store", "switchover"},
     "diff_kept": CONTRACTS | {"diff", "store"},
+    "diff_between": CONTRACTS | {"connections", "diff", "diff_kept", "store"},
     "copy_diff": CONTRACTS | {"connections", "copy", "diff", "pg", "store", "switchover"},
     "diff_schema": CONTRACTS | {"connections", "diff", "pg", "store"},
     "preflight": CONTRACTS | {"check", "waivers", "store", "pg"},

@@ -134,6 +134,7 @@ def _between(options: Options, source: str, destination: str, asked: Asked) -> D
 
     with choose(options.as_json, sys.stderr, live=False, verbose=options.verbose) as renderer:
         asked = replace(asked, jobs=asked.jobs or CopySection().jobs)
-        report = diff_databases(source, destination, renderer.handle, asked)
+        store = options.config_path.absolute().parent / ".migrator" / "comparisons.db"
+        report = diff_databases(source, destination, renderer.handle, asked, store=f"sqlite:///{store}")
     answer(report, as_json=options.as_json, verbose=options.verbose)
     return report

@@ -17,7 +17,7 @@ from migrator.workflow import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from migrator.report_diff import DataDiffReport, ProvenRows, TableDifference
 
@@ -28,15 +28,20 @@ OF_TABLE = ("comparison_id", "verdict", "how", "different", "moving", "at")
 class ComparisonJournal(Store):
     """What comparisons found; units are kept of the newest one only that looked into rows."""
 
-    def begin_comparison(self, migration_id: int, scope: Scope, *, anew: bool = False) -> ComparisonRecord:
+    def begin_comparison(
+        self, migration_id: int, scope: Scope, *, anew: bool = False, within: timedelta | None = None
+    ) -> ComparisonRecord:
         """Return the newest comparison where it is of the same and did not end, or else a new one.
 
-        One that only counts is always new, and leaves the others what they have found.
+        One that only counts is always new, and leaves the others what they have found; one that was begun
+        longer ago than ``within`` does not go on.
         """
         mine = comparison.c.migration_id == migration_id
         with writing(self._engine) as connection:
             if scope.how != COUNT:
-                by_rows = (mine, comparison.c.how != COUNT)
+                by_rows = [mine, comparison.c.how != COUNT]
+                if within is not None:
+                    by_rows.append(comparison.c.started_at > now() - within)
                 last = fetch(connection, ComparisonRecord, comparison, *by_rows, newest=1)
                 if not anew and last and last[0].subject == scope.subject and last[0].finished_at is None:
                     return last[0]
