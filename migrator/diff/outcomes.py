@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from migrator.diff.units import Pair
 
+# How many rows of a table that were not decided are named.
+MOVING = 10_000
+
 
 def told(pair: Pair, outcomes: Iterable[Outcome], sides: tuple[str, str], sample: int) -> TableDifference:
     """Return a table's verdict, with a sample of the rows that differ.
@@ -40,7 +43,7 @@ def told(pair: Pair, outcomes: Iterable[Outcome], sides: tuple[str, str], sample
         unresolved=unresolved,
         note=failure,
         rows=tuple(_row(pair, d, sides) for d in differences[:sample]),
-        moving=tuple(identity for o in found for identity in o.moving),
+        moving=tuple(identity for o in found for identity in o.moving)[:MOVING],
     )
 
 
