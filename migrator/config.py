@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import field
 
-from migrator.config_convert import Duration, Size, convert, show
+from migrator.config_convert import Allowance, Duration, Size, convert, show
 from migrator.config_fence import FenceSection, unusable_fence
 from migrator.config_router import RouterSection, unusable_router, unusable_url
 from migrator.config_values import (
@@ -135,6 +135,7 @@ class CutoverSection(Section, frozen=True):
     terminate_blockers_after: Duration = Duration(24 * 86400)
     reverse: Literal["required", "auto", "off"] = "required"
     fence: Literal["lock", "read_only", "command"] = "lock"
+    quick_diff: Allowance = Allowance(1)
     prove: bool = True
     router: Literal["manual", "command", "pgbouncer", "haproxy"] = "manual"
 

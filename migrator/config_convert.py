@@ -31,6 +31,15 @@ class Duration(float):
         return cls(seconds)
 
 
+class Allowance(Duration):
+    """A length of time that may be none, written ``"0s"``."""
+
+    @classmethod
+    def parse(cls, text: str) -> Allowance:
+        """Return the time that ``text`` writes. Raises ValueError."""
+        return cls(0) if text == "0s" else cls(Duration.parse(text))
+
+
 class Size(int):
     """A number of bytes, written with its unit."""
 
@@ -111,6 +120,7 @@ def _accepted(wanted: Any) -> str:
         str: "a text in quotes",
         bool: "true or false",
         Duration: 'a duration from "1ms" to "24d", in ms, s, min, h or d',
+        Allowance: 'a duration up to "24d", in ms, s, min, h or d; "0s" is none',
         Size: 'a size such as "1GB", in B, kB, MB, GB or TB',
     }
     return names[wanted]

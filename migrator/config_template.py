@@ -119,6 +119,9 @@ reverse = "required"
 # waits for its end). Before it, "read_only" makes the database read-only and ends its sessions, "command"
 # runs a program of yours.
 fence = "lock"
+# For how long, right before writes are held back, small tables are looked at for rows that are missing or too
+# many on the destination: a difference stops the cutover. "0s" does without.
+quick_diff = "1s"
 # Whether all rows of both sides, as they were when the writes changed hands, are compared right after it,
 # while the application goes on. It reads every table on both sides, and vacuum waits for it there.
 prove = true

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from migrator import fences, routers
@@ -157,6 +158,7 @@ def writing(
             emit=emit,
             router=_router(config, stack),
             fence=_fence(config, stack),
+            compared=partial(journal.compared, record.id),
         )
         # After the cutover is committed only forward is safe, and a failover may have happened since.
         require_pinned(record, seen, timeline=timeline and handed_over(seen) is None)
@@ -169,6 +171,7 @@ def writing(
             write_destination=write("destination"),
             snapshots=_snapshots(stack),
             confirm=confirm,
+            proven=partial(journal.prove, record.id),
         )
         holder = journal.lease.take(record.id, Holder.here(command), dead=lambda _holder: True)
         stack.callback(journal.lease.release, holder.token)

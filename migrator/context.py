@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from migrator.pg.names import Names
     from migrator.pg.server import Server
     from migrator.pg.session import ReadSession, WriteSession
+    from migrator.report_diff import ComparedTable, ProvenRows
     from migrator.routers import Router
 
 
@@ -44,7 +45,7 @@ BACK = Roles("destination", "source")
 
 @dataclass
 class ReadContext:
-    """Both servers, read-only."""
+    """Both servers, read-only. ``compared`` asks the store what comparisons said of tables, by label."""
 
     source: ReadSession
     destination: ReadSession
@@ -59,6 +60,7 @@ class ReadContext:
     router: Router = field(kw_only=True)
     fence: Fence = field(kw_only=True)
     roles: Roles = FORWARD
+    compared: Callable[[], dict[str, ComparedTable]] = dict
 
     def mirrored(self) -> Self:
         """Return this context with the roles of the two sides swapped.
@@ -97,14 +99,16 @@ class ReadContext:
 class WriteContext(ReadContext):
     """Both servers, and sessions that may write. ``confirm`` asks the operator a yes/no question.
 
-    ``snapshots`` are what the switchover keeps of both sides until its proof is made; ``leads`` says whether
-    it also leads the application to the other side, where that takes the operator or his programs.
+    ``snapshots`` are what the switchover keeps of both sides until its proof is made, ``proven`` writes into
+    the store what that found; ``leads`` says whether it also leads the application to the other side, where
+    that takes the operator or his programs.
     """
 
     write_source: WriteSession = field(kw_only=True)
     write_destination: WriteSession = field(kw_only=True)
     snapshots: Snapshots = field(kw_only=True)
     confirm: Callable[[str], bool] = field(default=lambda _question: True, kw_only=True)
+    proven: Callable[[ProvenRows], None] = field(default=lambda _rows: None, kw_only=True)
     leads: bool = field(default=True, kw_only=True)
 
     def mirrored(self) -> Self:

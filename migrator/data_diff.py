@@ -23,12 +23,15 @@ from migrator.diff.roots import tables_of_both
 from migrator.diff.run import Comparison
 from migrator.diff.subject import Options, Subject, choose
 from migrator.diff.visibility import position
+from migrator.diff_between import keeping
 from migrator.diff_kept import Kept
 from migrator.errors import OutOfOrder
 from migrator.events import StepProgress
-from migrator.report_diff import ORDER, DataDiffReport, TableDifference, verdict_of
+from migrator.report_diff import COUNT, ORDER, DataDiffReport, TableDifference, verdict_of
+from migrator.store.records import Scope
 from migrator.switchover import fence
 from migrator.switchover.applied import Applied
+from migrator.switchover.pace import Pace
 from migrator.switchover.records import handed_over
 from migrator.workflow import Lifecycle, State
 
@@ -90,14 +93,19 @@ def diff_migration(
             state=record.state.value,
             stream=way,
             keep=lambda how: Kept(
-                journal, record.id, " ".join((way, how, *options.patterns, *part)), anew=options.anew
+                journal, record.id, Scope(way, how, (*options.patterns, *part)), anew=options.anew
             ),
             proven=proven,
         )
 
 
-def diff_databases(source: str, destination: str, emit: Emit, options: Options) -> DataDiffReport:
-    """Compare any two databases, which no stream of ours connects. Raises Unreachable, UnknownName."""
+def diff_databases(
+    source: str, destination: str, emit: Emit, options: Options, *, store: str = ""
+) -> DataDiffReport:
+    """Compare any two databases, which no stream of ours connects. Raises Unreachable, UnknownName.
+
+    ``store`` is the url of one for comparisons like this, made where there is none.
+    """
     config = Config(
         migration=MigrationSection(name=NAME),
         source=ServerSection(url=source),
@@ -105,7 +113,8 @@ def diff_databases(source: str, destination: str, emit: Emit, options: Options) 
     )
     with reading(config, None, emit) as ctx:
         wanted, missing = tables_of_both(ctx.source, ctx.destination)
-        return _compare(ctx, Subject(wanted, missing), options)
+        with keeping(ctx, store, options) as keep:
+            return _compare(ctx, Subject(wanted, missing), options, keep=keep)
 
 
 def _require_streaming(state: State) -> None:
@@ -140,10 +149,12 @@ def _compare(
     choose(subject, options.patterns)
     work = None
     if options.only_count:
+        kept = keep(COUNT) if keep else None
         tables = counted_only(ctx, subject, options, applied.wait, halted)
-        how, lsn, fix, resumed = "count", "", "", 0
+        how, lsn, fix, resumed = COUNT, "", "", 0
     else:
         work = _Work(ctx, subject, options, keep)
+        kept = work.kept
         tables = work.compare(applied, halted)
         how, lsn, resumed = work.pairs.language.function, work.lsn, work.resumed
         passing = fence.passing(ctx.destination, ctx.names)
@@ -163,10 +174,10 @@ def _compare(
         resumed=resumed,
         fix=fix,
     )
-    if work is not None:
-        work.end(report)
-        if proven is not None:
-            proven += work.proven
+    if kept is not None:
+        kept.end(report)
+    if proven is not None and work is not None:
+        proven += work.proven
     return report
 
 
@@ -182,7 +193,7 @@ class _Work:
     ) -> None:
         self._ctx, self._subject, self._options = ctx, subject, options
         self.pairs = Pairs(ctx)
-        self._kept = keep(self.pairs.language.function) if keep else None
+        self.kept = keep(self.pairs.language.function) if keep else None
         self._found: dict[str, dict[int, Outcome]] = defaultdict(dict)
         self.resumed = 0
         self.fixes: list[str] = []
@@ -206,12 +217,22 @@ class _Work:
             if applied.streaming:
                 applied.wait(ctx.source, position(ctx.source))
 
+        pace = Pace(
+            ctx,
+            NAME,
+            applied,
+            position,
+            limit=ctx.config.cutover.max_lag,
+            timeout=self._options.timeout,
+            halted=halted,
+        )
+
         def decided(unit: Unit, outcome: Outcome) -> None:
             nonlocal done
             done += 1
             self._found[unit.pair.label][unit.number] = outcome
-            if self._kept:
-                self._kept.keep(unit, outcome)
+            if self.kept:
+                self.kept.keep(unit, outcome)
             ctx.emit(StepProgress(NAME, done, len(units), "units", unit.label))
 
         try:
@@ -221,25 +242,21 @@ class _Work:
                 jobs=self._options.jobs,
                 rounds=self._options.rounds,
                 barrier=barrier,
+                pace=pace.wait,
                 halted=halted,
                 decided=decided,
             ).run(left)
         finally:
-            if self._kept:
-                self._kept.flush()
+            if self.kept:
+                self.kept.flush()
         tables = [TableDifference(name, "different", note=why) for name, why in refused.items()]
         return tables + [self._told(pair) for pair in pairs]
 
-    def end(self, report: DataDiffReport) -> None:
-        """Write the verdict down."""
-        if self._kept:
-            self._kept.end(report)
-
     def _bounds(self, pair: Pair) -> list[str]:
-        return self._kept.bounds(pair) if self._kept else []
+        return self.kept.bounds(pair) if self.kept else []
 
     def _is_known(self, unit: Unit) -> bool:
-        outcome = self._kept.outcome(unit) if self._kept else None
+        outcome = self.kept.outcome(unit) if self.kept else None
         if outcome is not None:
             self._found[unit.pair.label][unit.number] = outcome
         return outcome is not None
@@ -255,7 +272,8 @@ class _Work:
             if self._options.fix:
                 self.fixes += statements(self._ctx.source, pair, differences)
             if not why:
-                self.proven.append(Proven(name, pair.label, definition(pair), differences, table.more))
+                size = sum(o.rows[0] for o in outcomes)
+                self.proven.append(Proven(name, pair.label, definition(pair), differences, table.more, size))
         if why and table.verdict != "equal":
             return replace(table, verdict="not_streamed", note=why)
         return table

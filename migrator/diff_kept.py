@@ -10,19 +10,30 @@ from migrator.store.held import Held
 from migrator.store.records import UnitRecord
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from migrator.diff.run import Outcome
     from migrator.diff.units import Pair, Unit
     from migrator.report_diff import DataDiffReport
     from migrator.store.held import Rows
     from migrator.store.journal import Journal
+    from migrator.store.records import Scope
 
 
 class Kept:
     """What another run has found of the same subject, and what this one does."""
 
-    def __init__(self, journal: Journal, migration_id: int, subject: str, *, anew: bool) -> None:
-        self._journal = journal
-        self._id = journal.begin_comparison(migration_id, subject, anew=anew).id
+    def __init__(
+        self,
+        journal: Journal,
+        migration_id: int,
+        scope: Scope,
+        *,
+        anew: bool,
+        within: timedelta | None = None,
+    ) -> None:
+        self._journal, self._migration_id = journal, migration_id
+        self._id = journal.begin_comparison(migration_id, scope, anew=anew, within=within).id
         self._done = {(unit.table_name, unit.number): unit for unit in journal.units(self._id)}
         self._cuts = {unit.table_name: unit for unit in self._done.values()}
         self._held = Held(self._write)
@@ -59,4 +70,4 @@ class Kept:
 
     def end(self, report: DataDiffReport) -> None:
         """Write down the verdict."""
-        self._journal.end_comparison(self._id, report.verdict, report.lsn)
+        self._journal.end_comparison(self._migration_id, self._id, report)

@@ -10,6 +10,7 @@ from migrator.connections import reading
 from migrator.copy.snapshot import find_slots
 from migrator.errors import Unreachable
 from migrator.events import ignore
+from migrator.observe_comparison import comparison, unfinished
 from migrator.observe_stream import stream_report
 from migrator.pg import publication
 from migrator.pg.catalog import unlogged_tables, unpublished_tables
@@ -179,6 +180,8 @@ def status(config: Config, journal: Journal, record: MigrationRecord) -> StatusR
             else ""
         ),
         last_error=told(journal.last_error(record.id)),
+        comparison=comparison(journal, record.id),
+        unfinished=unfinished(journal, record.id),
     )
     try:
         with reading(config, record, ignore) as ctx:

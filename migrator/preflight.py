@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from migrator.check import Group, load_all, run_checks
@@ -47,6 +49,8 @@ class Preflight:
         stored = journal.waivers(record.id) if journal is not None and record is not None else {}
         waivers = {**stored, **self.configured, **self.given}
         refuse_unusable(waivers, {name: check.waivable for name, check in load_all().items()})
+        if journal is not None and record is not None:
+            ctx = replace(ctx, compared=partial(journal.compared, record.id))
         return run_checks(ctx, before, waivers, groups)
 
     def guard(

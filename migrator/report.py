@@ -162,14 +162,42 @@ class StreamReport(Report):
     direction: Literal["forward", "back"] = "forward"
 
 
+UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True)
+class ComparisonReport(Report):
+    """A comparison of rows: of what, how long ago, and what it came to.
+
+    ``verdict`` is equal, different or undecided; of one that was cut short, or still runs, unfinished.
+    ``stream`` is forward or back, ``how`` the function that hashed the rows, or count. ``patterns`` are
+    empty where all tables were compared; ``tables`` counts them by verdict. There may be ``more`` rows that
+    are different. Of those that were left undecided the switchover's proof has settled so many.
+    """
+
+    verdict: str
+    stream: str
+    how: str
+    lsn: str
+    age_seconds: float
+    patterns: tuple[str, ...] = ()
+    tables: dict[str, int] = field(default_factory=dict)
+    rows_different: int = 0
+    more: bool = False
+    rows_unresolved: int = 0
+    settled_equal: int | None = None
+    settled_different: int | None = None
+
+
 @dataclass(frozen=True)
 class StatusReport(Report):
     """Where a migration stands. ``warnings`` come first in every rendering; ``next`` is a command.
 
     ``second_copy_seconds`` is what copying again what no stream carries adds to the cutover's pause, about.
     ``way_back`` is available, degraded or lost once the cutover is done, with the reason; ``rehearsal`` is
-    the last one's pause and age; ``proof`` says whether the rows were equal when the writes changed hands,
-    ``refused_writes`` how many were tried on the other side since.
+    the last one's pause and age; ``comparison`` is the last one that ended since the stream began,
+    ``unfinished`` a newer one that did not; ``proof`` says whether the rows were equal when the writes
+    changed hands, ``refused_writes`` how many were tried on the other side since.
     """
 
     migration: str
@@ -185,6 +213,8 @@ class StatusReport(Report):
     second_copy_seconds: float | None = None
     way_back: str = ""
     rehearsal: str = ""
+    comparison: ComparisonReport | None = None
+    unfinished: ComparisonReport | None = None
     proof: str = ""
     refused_writes: int = 0
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from migrator.report import Report
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 # What must be seen first; up to where something is different, and up to where something is not decided.
 ORDER = ("missing", "different", "not_compared", "unresolved", "not_streamed", "equal")
 DIFFERENT, UNDECIDED = ORDER[:2], ORDER[2:5]
+# How tables are compared whose rows are only counted.
+COUNT = "count"
+
+# The texts of a row's key; where there is none, the row's hash.
+Identity = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class TableDifference(Report):
     """One table: rows as counted by the snapshots, proven differences, rows that could not be decided.
 
     ``verdict`` is one of ``ORDER``. ``different`` is a number of rows, with ``more`` a lower bound. ``rows``
-    is a sample of them.
+    is a sample of them; ``moving`` are those of the ``unresolved`` that are known.
     """
 
     table: str
@@ -40,6 +49,32 @@ class TableDifference(Report):
     unresolved: int = 0
     note: str = ""
     rows: tuple[RowDifference, ...] = ()
+    moving: tuple[Identity, ...] = ()
+
+
+@dataclass(frozen=True)
+class ComparedTable:
+    """What the newest comparison that covered a table said of it; ``moving`` are rows it could not decide."""
+
+    table_name: str
+    verdict: str
+    how: str
+    different: int
+    moving: tuple[Identity, ...]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ProvenRows(Report):
+    """What a switchover's proof said of all tables; ``how`` is the function that hashed their rows.
+
+    Of the rows that comparisons before it had left undecided so many are ``equal`` and ``different``.
+    """
+
+    how: str
+    tables: tuple[TableDifference, ...]
+    equal: int
+    different: int
 
 
 @dataclass(frozen=True)

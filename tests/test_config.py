@@ -70,6 +70,7 @@ def test_three_keys_are_enough(tmp_path: Path) -> None:
     assert config.migration.name == "shop"
     assert config.cutover.max_pause == 10.0
     assert isinstance(config.cutover.max_pause, Duration)
+    assert config.cutover.quick_diff == 1.0
 
 
 def test_the_template_loads_and_equals_the_defaults(tmp_path: Path) -> None:

@@ -7,13 +7,21 @@ import re
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
-from migrator.data_diff import Options
+from migrator import diff_between
+from migrator.config import Duration
+from migrator.data_diff import Options, diff_databases
 from migrator.diff import hash_functions, scan, units
+from migrator.diff import run as engine
 from migrator.errors import OutOfOrder, TimedOut, UnknownName
+from migrator.events import Event, StepNote, StepProgress
+from migrator.render.text import text
+from migrator.switchover import pace
 from migrator.switchover.fence import FUNCTION_DOWN
 from tests.fixtures import small
 from tests.fixtures.project import Project
@@ -113,8 +121,8 @@ def moved(
     """A migration in ``replicating``; who changes it changes it back."""
     servers = {"data diff source": source_cluster, "data diff destination": destination_cluster}
     source, destination = (server.create_database(name) for name, server in servers.items())
-    for text in (TYPES, ROWS, TABLES, IDENTITIES):
-        run(source, text)
+    for statements in (TYPES, ROWS, TABLES, IDENTITIES):
+        run(source, statements)
     with connect(source) as connection:
         connection.execute("vacuum analyze")
     sections = {"migration": {"name": "data"}, "source": {"url": source}, "destination": {"url": destination}}
@@ -159,8 +167,16 @@ def test_equal_sides_are_equal_and_few_bytes_say_so(moved: Road) -> None:
     found = tables(report)
     assert (found["typed"].source, found["typed"].destination) == (700, 700)
     assert {"part_1", "part_2", "bag", "nothing", QUOTED} <= found.keys()
+    last = moved.app.status().comparison
+    assert last is not None
+    assert (last.verdict, last.lsn, last.how, last.stream) == ("equal", report.lsn, report.how, "forward")
+    assert (last.tables, last.patterns) == ({"equal": len(report.tables)}, ())
+    assert 0 <= last.age_seconds < 60
     told = command(moved, "diff", "--jobs", "3", "typed", "part*")
     assert (told.code, told.err) == (0, told.err)
+    last = moved.app.status().comparison
+    assert last is not None
+    assert (last.patterns, last.tables) == (("typed", "part*"), {"equal": 3})
     assert re.search(r"equal: 3 of 3 tables equal · 760 rows · by column hashes · at LSN", told.out)
     with pytest.raises(UnknownName):
         diff(moved, "typed", "no_such_table")
@@ -295,7 +311,23 @@ def test_it_is_all_the_same_in_ranges_slices_and_buckets_and_by_older_hashes(
             report = diff(moved)
             assert report.how == function
             assert_planted(report)
+        # As many as there are, whatever is looked at at a time.
+        with monkeypatch.context() as patch:
+            patch.setattr(scan, "FETCHED", 300)
+            patch.setattr(engine, "AT_ONCE", 5)
+            patch.setattr(engine, "MOST_ROWS", 2)
+            some = diff(moved)
+            known = {
+                t.table: (t.verdict, t.different, t.more, [r.key for r in t.rows]) for t in report.tables
+            }
+            assert {
+                t.table: (t.verdict, t.different, t.more, [r.key for r in t.rows]) for t in some.tables
+            } == known
+            rows = tables(some)["typed"].rows
+            assert [bool(row.columns) for row in rows[:4]] == [True, True, False, False]
+            assert [row.only_on for row in rows] == [row.only_on for row in tables(report)["typed"].rows]
         monkeypatch.setattr(scan, "FETCHED", 50)
+        monkeypatch.setattr(scan, "PASSES", 1)
         report = diff(moved)
         assert different(report) == sorted(t for t in tables(report) if tables(report)[t].different)
         assert tables(report)["typed"].more
@@ -400,6 +432,60 @@ def test_a_stream_that_does_not_come_leaves_nothing_equal(moved: Road) -> None:
     assert (report.verdict, different(report)) == ("equal", [])
 
 
+def test_it_begins_nothing_while_the_stream_is_late(moved: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((name,),) = moved.on_destination("select subname from pg_subscription where subname ~ 'data'")
+    heard: list[str] = []
+    units_done: list[int] = []
+    scanned, stopped = scan.Scanner.scan, threading.Event()
+
+    def scanning(*arguments: Any) -> scan.Scanned:
+        units_done.append(len(heard))
+        if len(units_done) == 1:
+            behind_its_back(moved.destination, f"alter subscription {name} disable")
+            small.wait_until(lambda: not moved.on_source(WALSENDER), "the stream to stop")
+            stopped.set()
+        return scanned(*arguments)
+
+    def hear(event: Event) -> None:
+        if isinstance(event, StepNote):
+            heard.append(event.text)
+            if event.text.startswith("waiting: the stream is") and not is_left:
+                assert stopped.wait(10)
+                monkeypatch.setattr(pace, "EVERY", 60)
+                behind_its_back(moved.destination, f"alter subscription {name} enable")
+
+    monkeypatch.setattr(scan.Scanner, "scan", scanning)
+    # A mark that is a millisecond late is late enough.
+    monkeypatch.setattr(pace, "EVERY", 0)
+    monkeypatch.setattr(pace, "burdens", lambda _ctx: [])
+    monkeypatch.setattr(moved.app, "emit", hear)
+    late = structs.replace(moved.app.config.cutover, max_lag=Duration(0.001))
+    monkeypatch.setattr(moved.app, "config", structs.replace(moved.app.config, cutover=late))
+    is_left = False
+    report = diff(moved, jobs=1)
+    assert report.verdict == "equal"
+    assert [text.partition(" ")[0] for text in heard] == ["waiting:", "going"]
+    assert re.match(r"waiting: the stream is 0\.\d s behind, and \[cutover\] max_lag is 0\.001 s", heard[0])
+    # Each of the two that are on the way at a time may have begun one more.
+    assert 1 <= units_done.count(0) <= 4
+    assert units_done.count(2) >= len(report.tables) - 4
+    # Who waits in vain does not do so for ever.
+    is_left = True
+    units_done.clear()
+    monkeypatch.setattr(pace, "EVERY", 0)
+    with pytest.raises(TimedOut) as raised:
+        diff(moved, jobs=1, timeout=0.5, anew=True)
+    assert raised.value.exit_code == 5
+    assert 1 <= len(units_done) <= 4
+    assert "has not come nearer than [cutover] max_lag (0.001 s) within 0.5 s" in raised.value.message
+    behind_its_back(moved.destination, f"alter subscription {name} enable")
+    monkeypatch.undo()
+    assert diff(moved).verdict == "equal"
+
+
+WALSENDER = "select true from pg_stat_replication where application_name ~ 'data'"
+
+
 # --- cut short -------------------------------------------------------------------------------
 
 
@@ -426,6 +512,9 @@ def test_a_run_that_is_killed_goes_on_and_says_the_same(moved: Road, monkeypatch
             with pytest.raises(KeyboardInterrupt):
                 diff(moved)
             done |= compared
+        status = moved.app.status()
+        assert (status.comparison, status.unfinished) != (None, None)
+        assert "not finished, begun" in "".join(text(status))
         stop[0] = -1
         compared.clear()
         report = diff(moved)
@@ -433,7 +522,55 @@ def test_a_run_that_is_killed_goes_on_and_says_the_same(moved: Road, monkeypatch
         assert report.resumed + len(compared) == len(done | compared)
         assert sum(table == "public.ranged" for table, _ in done | compared) > 3
         assert [t for t in report.tables if t.different] == [t for t in whole.tables if t.different]
+        status = moved.app.status()
+        assert (status.comparison and status.comparison.verdict, status.unfinished) == ("different", None)
         assert diff(moved).resumed == 0
+
+
+def test_one_of_two_databases_without_a_migration_goes_on_too(
+    moved: Road, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    notes: list[Event] = []
+
+    def between(store: Path) -> DataDiffReport:
+        options = Options(("bag", "typed", "uq"), jobs=1)
+        return diff_databases(
+            moved.source, moved.destination, notes.append, options, store=f"sqlite:///{store}"
+        )
+
+    scanned, stop = scan.Scanner.scan, [1]
+
+    def counting(*arguments: Any) -> scan.Scanned:
+        if not stop:
+            small.wait_until(lambda: any(isinstance(e, StepProgress) for e in notes), "a unit to be done")
+            raise KeyboardInterrupt
+        stop.pop()
+        return scanned(*arguments)
+
+    store = tmp_path / "new" / "comparisons.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(scan.Scanner, "scan", counting)
+        with pytest.raises(KeyboardInterrupt):
+            between(store)
+    assert store.stat().st_mode & 0o777 == 0o600
+    with monkeypatch.context() as patch:
+        # What was begun longer ago than that is of no use any more.
+        patch.setattr(diff_between, "WITHIN", timedelta(0))
+        report = between(tmp_path / "new" / "comparisons.db")
+        assert (report.verdict, report.resumed) == ("equal", 0)
+    stop.append(1)
+    notes.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(scan.Scanner, "scan", counting)
+        with pytest.raises(KeyboardInterrupt):
+            between(store)
+    report = between(store)
+    assert (report.verdict, report.resumed) == ("equal", 1)
+    assert between(store).resumed == 0
+    (tmp_path / "a file").touch()
+    assert between(tmp_path / "a file" / "comparisons.db").verdict == "equal"
+    (note,) = (event.text for event in notes if isinstance(event, StepNote))
+    assert note.startswith("a run that is cut short cannot go on: the state store")
 
 
 def test_what_is_changed_meanwhile_is_compared_again(moved: Road) -> None:
@@ -469,6 +606,7 @@ def test_what_one_side_lacks_is_told_and_counts_alone_prove_little(moved: Road) 
         assert different(report) == ["uq"]
         assert report.how == "count"
         assert command(moved, "diff", "--count", "busy").code == 0
+        assert "compared     equal by count" in command(moved, "status").out
         assert command(moved, "diff", "busy").code == 4
     behind_its_back(moved.destination, "alter table lonely rename to gone; alter table nothing add more int")
     report = diff(moved)

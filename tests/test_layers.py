@@ -39,9 +39,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"data_diff", "data_repair", "store", "pg", "switchover", "parts", "preflight", "check"},
     "answers": CONTRACTS | {"connections", "observe", "plan", "preflight", "check", "waivers", "store"}
     | {"copy_diff", "data_diff", "data_repair", "diff", "diff_schema", "parts", "manual", "pg"},
-    "data_diff": CONTRACTS | {"connections", "copy_diff", "diff", "diff_kept", "pg", "store", "switchover"},
+    "data_diff": CONTRACTS | {"connections", "copy_diff", "diff", "diff_between", "diff_kept", "pg"}
+    | {"store", "switchover"},
     "data_repair": CONTRACTS | {"copy", "diff", "pg", "store", "switchover"},
     "diff_kept": CONTRACTS | {"diff", "store"},
+    "diff_between": CONTRACTS | {"connections", "diff", "diff_kept", "store"},
     "copy_diff": CONTRACTS | {"connections", "copy", "diff", "pg", "store", "switchover"},
     "diff_schema": CONTRACTS | {"connections", "diff", "pg", "store"},
     "preflight": CONTRACTS | {"check", "waivers", "store", "pg"},
@@ -49,7 +51,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "waivers": {"errors"},
     "plan": CONTRACTS | {"observe", "check", "step", "pg", "switchover", "parts"},
     "observe_stream": CONTRACTS | {"store", "pg", "copy", "switchover"},
-    "observe": CONTRACTS | {"observe_stream"} | {"connections", "store", "pg", "copy", "switchover"},
+    "observe_comparison": {"report", "store"},
+    "observe": CONTRACTS | {"observe_comparison", "observe_stream", "connections", "store", "pg", "copy"}
+    | {"switchover"},
     "runner": CONTRACTS | {"step", "store"},
     "recording": WORDS | {"store"},
     "connections": CONTRACTS | {"pg", "store", "switchover", "routers", "fences", "diff"},

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from psycopg import sql
 
+from migrator.data_diff import Options
 from migrator.diff import compare as engine
+from migrator.diff import different
+from migrator.diff.row_hash import Expressions, RowHash
 from migrator.diff.snapshots import Snapshots
+from migrator.render.text import text
 from migrator.switchover import proof
 from tests.fixtures import small
 from tests.fixtures.road import before
@@ -68,7 +74,7 @@ def test_equal_rows_are_told_with_the_position_and_how_many_while_clients_write(
 
 
 def test_the_rows_that_differ_are_named_by_their_keys(road: Roads) -> None:
-    moved = road("seq_synced")
+    moved = road("seq_synced", cutover={"quick_diff": "0s"})
     moved.on_source(
         'create table "odd % name" ("the key %" text primary key, x float8, note text);'
         "create table bag (a int, b text); alter table bag replica identity full"
@@ -92,6 +98,66 @@ def test_the_rows_that_differ_are_named_by_their_keys(road: Roads) -> None:
     assert '"odd % name": 3 rows on the source, 3 on the destination, (the key %)=(a) differs' in told
     assert "bag: 3 rows on the source, 4 on the destination, row=(1,x) is only on the destination" in told
     assert moved.app.status().proof.startswith("different at LSN")
+
+
+def test_rows_left_undecided_are_settled_and_what_is_only_hashed_differently_is_equal(
+    road: Roads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = road("seq_synced")
+    moved.on_source(
+        "create table bag (a int, b text); alter table bag replica identity full;"
+        "insert into bag values (1, 'x'), (1, 'x'), (2, null)"
+    )
+    moved.app.refresh()
+    slip(moved, "products", "update products set title = 'other ' || id where id < 4")
+    slip(moved, "bag", "update bag set b = 'y' where a = 2")
+    # A difference is believed when it was proven twice.
+    report = moved.app.diff(Options(rounds=1))
+    assert {t.table: t.moving for t in report.tables if t.verdict != "equal"}.keys() == {
+        "public.products",
+        "public.bag",
+    }
+    last = moved.app.status().comparison
+    assert last is not None
+    assert (last.verdict, last.rows_unresolved, last.settled_equal) == ("undecided", 5, None)
+    slip(moved, "products", "update products set title = 'product ' || id where id < 3")
+
+    expressions = RowHash.expressions
+
+    def by_side(*arguments: Any) -> Expressions:
+        found = expressions(*arguments)
+        other = sql.SQL("({} # pg_catalog.current_setting('port')::bigint)")
+        return replace(found, row=other.format(found.row), key=other.format(found.key))
+
+    monkeypatch.setattr(RowHash, "expressions", by_side)
+    moved.advance("cutover")
+    found = record(moved)
+    assert (found["verdict"], found["tables"], found["not_compared"]) == (proof.DIFFERENT, 6, [])
+    assert sorted(found["differences"]) == [
+        "public.bag: 3 rows on the source, 3 on the destination, row=(2,) is only on the source, "
+        "row=(2,y) is only on the destination",
+        "public.products: 10 rows on the source, 10 on the destination, (id)=(3) differs",
+    ]
+    last = moved.app.status().comparison
+    assert last is not None
+    assert (last.verdict, last.settled_equal, last.settled_different) == ("different", 2, 1)
+    assert "5 rows not decided · at the switchover 2 of these equal, 1 different" in "".join(
+        text(moved.app.status())
+    )
+
+    # Where more is hashed differently than can be looked at, nothing is said to be equal.
+    monkeypatch.setattr(different, "LOOKED_AT", 3)
+    moved.rollback("seq_synced")
+    found = record(moved, destination=False)
+    assert "public.products: 10 rows on the destination, 10 on the source, (id)=(3) differs, and more" in str(
+        found
+    )
+    assert "public.customers (more of its rows are hashed differently than could be looked at" in str(found)
+    findings = moved.app.preview_advance(None).findings
+    assert {f.subject for f in findings if f.check == "last_comparison" and f.severity == "block"} == {
+        "public.products",
+        "public.bag",
+    }
 
 
 def test_the_writes_of_the_other_side_prove_as_well_on_the_way_back(road: Roads) -> None:

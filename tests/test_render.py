@@ -43,6 +43,7 @@ from migrator.render.units import (
 from migrator.report import (
     AdvanceReport,
     AttemptReport,
+    ComparisonReport,
     FindingReport,
     HistoryReport,
     IndexProgress,
@@ -328,6 +329,20 @@ def test_status_is_one_aligned_screen() -> None:
         "  copy_schema     done",
         "  replicate       done",
         "  sync_sequences  next",
+    ]
+
+
+def test_status_tells_of_the_last_comparison_and_of_one_that_was_cut_short() -> None:
+    done = ComparisonReport(
+        "different", "forward", "hash_record_extended", "0/16", 300.4, (), {"different": 1, "equal": 8}, 3
+    )
+    begun = ComparisonReport("unfinished", "back", "md5", "", 7.0, ("line\n",))
+    lines = text(replace(STATUS, comparison=done, unfinished=begun))
+    assert [line for line in lines if line.startswith("  compared")] == [
+        "  compared     different at LSN 0/16 by hash_record_extended, 0:05:00 ago: 8 of 9 tables equal · "
+        "1 different · 3 rows different",
+        "  compared     not finished, begun 0:00:07 ago on the way back, of line\\n only: "
+        "migrator diff goes on with it",
     ]
 
 

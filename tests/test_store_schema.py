@@ -39,7 +39,7 @@ REBUILD = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0004", "0003"
+revision, down_revision = "0005", "0004"
 
 def upgrade():
     with op.batch_alter_table("migration", recreate="auto") as table:
@@ -147,9 +147,9 @@ def test_an_older_store_is_copied_aside_and_keeps_its_rows(
         journal.begin(migration, "copy_schema", "pin_servers", "apply")
     newer = tmp_path / "newer scripts %"
     shutil.copytree(SCRIPTS, newer)
-    (newer / "versions" / "0004_rename.py").write_text(REBUILD)
+    (newer / "versions" / "0005_rename.py").write_text(REBUILD)
     monkeypatch.setattr(schema, "files", lambda _package: newer)
-    monkeypatch.setattr(schema, "HEAD", "0004")
+    monkeypatch.setattr(schema, "HEAD", "0005")
     engine = open_engine(store_url, create=False)
     schema.upgrade(engine)
     with reading(engine) as connection:
@@ -160,7 +160,7 @@ def test_an_older_store_is_copied_aside_and_keeps_its_rows(
     database = engine.url.database
     engine.dispose()
     if store_url.startswith("sqlite"):
-        copy = Path(f"{database}.before-0004")
+        copy = Path(f"{database}.before-0005")
         assert stat.S_IMODE(copy.stat().st_mode) == 0o600
         with sqlite3.connect(copy) as connection:
             assert connection.execute("SELECT key FROM migration").fetchall() == [("m_0123456789",)]
@@ -174,14 +174,14 @@ def test_an_upgrade_that_fails_leaves_the_store_as_it_was(
         plan(journal)
     broken = tmp_path / "broken"
     shutil.copytree(SCRIPTS, broken)
-    (broken / "versions" / "0004_rename.py").write_text(
+    (broken / "versions" / "0005_rename.py").write_text(
         REBUILD.replace("    pass", "    pass\n").replace(
             'name="renamed")', 'name="renamed")\n    op.execute("no such statement")'
         )
     )
     with monkeypatch.context() as patch:
         patch.setattr(schema, "files", lambda _package: broken)
-        patch.setattr(schema, "HEAD", "0004")
+        patch.setattr(schema, "HEAD", "0005")
         with pytest.raises(Exception, match="syntax"):
             Journal.open(store_url)
     with Journal.open(store_url) as journal:

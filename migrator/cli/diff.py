@@ -85,8 +85,9 @@ def command(
 
     TABLE is a shell pattern on schema.table, or on the table's name alone; all are compared where there is
     none. The application may go on: what differs is looked at again until it is proven, in step with the
-    stream. Of two databases without a migration nobody knows such a stream, so they should be quiet.
-    Nothing is written. A run that was cut short goes on where it stopped.
+    stream; while that is late, nothing further is begun. Of two databases without a migration nobody knows
+    such a stream, so they should be quiet. Nothing is written. A run that was cut short goes on where it
+    stopped.
 
     With --repair the rows that are proven different are then made what they are on the side that takes the
     writes, while the stream goes on: only the other side is written to. What is overwritten is put into a
@@ -166,6 +167,7 @@ def _between(options: Options, source: str, destination: str, asked: Asked) -> D
 
     with choose(options.as_json, sys.stderr, live=False, verbose=options.verbose) as renderer:
         asked = replace(asked, jobs=asked.jobs or CopySection().jobs)
-        report = diff_databases(source, destination, renderer.handle, asked)
+        store = options.config_path.absolute().parent / ".migrator" / "comparisons.db"
+        report = diff_databases(source, destination, renderer.handle, asked, store=f"sqlite:///{store}")
     answer(report, as_json=options.as_json, verbose=options.verbose)
     return report

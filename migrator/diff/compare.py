@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from migrator.diff.content import Content, contents
+from migrator.diff.different import Finder
 from migrator.diff.pairs import different_columns
 from migrator.diff.questions import Questions
 from migrator.diff.row_hash import RowHash
@@ -19,36 +18,39 @@ from migrator.errors import StatementFailed
 from migrator.pg.catalog import label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from migrator.context import WriteContext
     from migrator.diff.questions import Question
     from migrator.diff.snapshots import Snapshots
+    from migrator.report_diff import Identity
 
-# How many rows that differ are named, how many parts of a table they are looked for in, and how many rows
-# of these are fetched.
+# How many rows that differ are named.
 NAMED = 10
-BUCKETS = 1024
-SEARCHED = 4
-FETCHED = 200_000
+NO_VERDICT = "more of its rows are hashed differently than could be looked at, and those that were are equal"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One table: its rows where they are equal; where not ``differences``; or why it was not compared."""
+    """One table: its rows where they are equal; where not ``differences``; or why it was not compared.
+
+    ``settled`` says of the rows that were asked about how many are equal and how many are different.
+    """
 
     table: str
     rows: int = 0
     differences: tuple[str, ...] = ()
     not_compared: str = ""
+    settled: tuple[int, int] = (0, 0)
 
 
 @dataclass
 class Comparison:
-    """All tables, each with its result."""
+    """All tables, each with its result; ``how`` is the function that rows were hashed by."""
 
     results: list[Result] = field(default_factory=list)
+    how: str = ""
 
     @property
     def rows(self) -> int:
@@ -76,13 +78,15 @@ def compare(
     tables: list[tuple[str, str]],
     *,
     jobs: int,
+    moving: Mapping[str, tuple[Identity, ...]],
     progress: Callable[[int, int, str], None] = lambda _done, _total, _table: None,
 ) -> Comparison:
     """Compare the tables, given by schema and name, on the context's snapshots.
 
-    ``jobs`` at a time are compared, the largest first, both sides of a table at once. ``progress`` is told
-    tables done and all, and the last one. A table that was rewritten since the snapshots is not
-    compared, and said so. Raises what a lost connection raises; an interrupt stops all statements.
+    ``jobs`` at a time are compared, the largest first, both sides of a table at once. ``moving`` are rows
+    to settle, by their table's label. ``progress`` is told tables done and all, and the last one. A table
+    that was rewritten since the snapshots is not compared, and said so. Raises what a lost connection
+    raises; an interrupt stops all statements.
     """
     holders = ctx.snapshots.holders
     if holders is None:
@@ -98,7 +102,9 @@ def compare(
             stack.callback(reader.close)
         sides = stack.enter_context(ThreadPoolExecutor(len(readers) or 1))
         for reader in readers:
-            idle.put(_Both(ctx.snapshots, reader, sides))
+            both = _Both(ctx.snapshots, reader, sides)
+            found.how = both.how
+            idle.put(both)
 
         def work(name: tuple[str, str], one: Content | None, other: Content | None) -> Result:
             if one is None or other is None:
@@ -106,7 +112,7 @@ def compare(
                 return Result(label(*name), differences=(f"the {missing} does not have the table",))
             both = idle.get()
             try:
-                return both.compare(one, other)
+                return both.compare(one, other, moving.get(one.label, ()))
             finally:
                 idle.put(both)
 
@@ -132,15 +138,19 @@ class _Both:
         self._snapshots, self._reader, self._sides = snapshots, reader, sides
         self._language = RowHash(reader)
 
-    def compare(self, one: Content, other: Content) -> Result:
+    @property
+    def how(self) -> str:
+        return self._language.function
+
+    def compare(self, one: Content, other: Content, moving: tuple[Identity, ...]) -> Result:
         try:
             with self._snapshots.seen_by(self._reader):
-                return self._compare(one, other)
+                return self._compare(one, other, moving)
         except StatementFailed as error:
             # Somebody's schema change after the switchover: a column or the table is another one by now.
             return Result(one.label, not_compared=error.message)
 
-    def _compare(self, one: Content, other: Content) -> Result:
+    def _compare(self, one: Content, other: Content, moving: tuple[Identity, ...]) -> Result:
         if differing := different_columns(one, other):
             return Result(one.label, differences=(f"the columns are not the same: {differing}",))
         asked = Questions.about(self._language, one, other)
@@ -149,34 +159,19 @@ class _Both:
         if one.is_rewritten(reader.source) or other.is_rewritten(reader.destination):
             return Result(one.label, not_compared="it was truncated or rewritten since")
         if here == there:
-            return Result(one.label, here.rows)
+            return Result(one.label, here.rows, settled=(len(moving), 0))
+        finder = Finder(asked, one, other, self._ask, [session.side for session in reader])
+        found = finder.find(max(here.rows, there.rows), NAMED)
+        settled = finder.settle(moving)
+        if here.rows == there.rows and not found.rows:
+            # Hashes alone say little, however many of them.
+            why = NO_VERDICT if found.more else ""
+            return Result(one.label, 0 if why else here.rows, not_compared=why, settled=settled)
         counts = (
             f"{here.rows} rows on the {reader.source.side}, {there.rows} on the {reader.destination.side}"
         )
-        return Result(one.label, differences=(counts, *self._rows(asked, one, other)))
-
-    def _rows(self, asked: Questions, one: Content, other: Content) -> list[str]:
-        """Name rows that differ, the first that are found."""
-        query: Question = partial(asked.buckets, count=BUCKETS)
-        sums = [{r.bucket: (r.rows, r.digest) for r in rows} for rows in self._ask(query, one, other)]
-        parts = sorted(p for p in sums[0].keys() | sums[1].keys() if sums[0].get(p) != sums[1].get(p))
-        query = partial(asked.named, count=BUCKETS, buckets=parts[:SEARCHED], limit=FETCHED)
-        here, there = (
-            Counter({(r.key, r.hash): r.copies for r in rows}) for rows in self._ask(query, one, other)
-        )
-        mine, theirs = ({key for key, _ in left} for left in (here - there, there - here))
-        names = f"({', '.join(asked.key)})" if asked.key else "row"
-        source, destination = (session.side for session in self._reader)
-        found = [
-            f"{names}={key} "
-            + (
-                "differs"
-                if key in mine and key in theirs
-                else f"is only on the {source if key in mine else destination}"
-            )
-            for key in sorted(mine | theirs)
-        ]
-        return found[:NAMED] + (["and more"] if len(found) > NAMED or len(parts) > SEARCHED else [])
+        more = ("and more",) if found.more else ()
+        return Result(one.label, differences=(counts, *found.rows, *more), settled=settled)
 
     def _ask(self, question: Question, one: Content, other: Content) -> tuple[list[Any], list[Any]]:
         theirs = self._sides.submit(self._reader.destination.rows, question(other))

@@ -6,6 +6,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed,
 from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Self
 
 from psycopg import sql
@@ -13,11 +14,10 @@ from psycopg import sql
 from migrator.diff.looks import Count, Look, Verdict
 from migrator.diff.snapshots import Reader
 from migrator.diff.visibility import await_older
-from migrator.errors import StatementFailed
+from migrator.errors import StatementFailed, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from threading import Event
 
     from migrator.context import ReadContext
     from migrator.pg.catalog import Table
@@ -127,6 +127,38 @@ def count_tables(
                         counter.both.cancel()
                 raise
     return settled
+
+
+def count_briefly(
+    ctx: ReadContext, tables: list[Table], *, seconds: float, applied: Callable[[ReadSession, int], None]
+) -> list[Counted]:
+    """Count as many of the tables as there is time for, the smallest first; return only these.
+
+    What differs is looked at twice, or it is left out. ``applied`` is as for ``count_tables``.
+    """
+    halted = Event()
+    found: list[Counted] = []
+    with _Counter(ctx, applied, halted) as counter:
+        counter.both.set("statement_timeout", f"{max(seconds * 1000, 1):.0f}")
+
+        def stop() -> None:
+            halted.set()
+            counter.both.cancel()
+
+        timer = Timer(seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            for batch in reversed(list(_batches(tables, BATCH))):
+                seen = counter.look(batch, 1)
+                again = [c.table for c in seen if c.look and c.look.verdict is Verdict.DIFFERS]
+                found += [c for c in seen if c.table not in again]
+                found += counter.look(again, 2) if again else []
+        except (CancelledError, StatementFailed, TimedOut):
+            return found
+        finally:
+            timer.cancel()
+    return found
 
 
 def _batches(tables: list[Table], most: int) -> Iterator[list[Table]]:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from migrator.diff.units import Pair
 
+# How many rows of a table that were not decided are named.
+MOVING = 10_000
+
 
 def told(pair: Pair, outcomes: Iterable[Outcome], sides: tuple[str, str], sample: int) -> TableDifference:
     """Return a table's verdict, with a sample of the rows that differ.
@@ -40,6 +43,7 @@ def told(pair: Pair, outcomes: Iterable[Outcome], sides: tuple[str, str], sample
         unresolved=unresolved,
         note=failure,
         rows=tuple(_row(pair, d, sides) for d in differences[:sample]),
+        moving=tuple(identity for o in found for identity in o.moving)[:MOVING],
     )
 
 
@@ -48,15 +52,13 @@ def _row(pair: Pair, difference: Difference, sides: tuple[str, str]) -> RowDiffe
     values = {sides[0]: difference.source, sides[1]: difference.destination}
     copies = dict(zip(sides, difference.copies, strict=True))
     here, there = values["source"], values["destination"]
-    if here is None or there is None:
-        only = "" if here is None and there is None else "source" if there is None else "destination"
-    else:
-        only = "" if difference.key else max(copies, key=lambda side: copies[side])
+    both = all(copies.values()) and difference.key
+    only = "" if both else max(copies, key=lambda side: copies[side])
     blank = (None,) * len(names)
     columns = [
         (name, one, other)
         for name, one, other in zip(names, here or blank, there or blank, strict=True)
-        if only or one != other
+        if (only and (here or there) is not None) or one != other
     ]
     key = dict(zip(pair.asked.key, difference.key, strict=False))
     return RowDifference(key, tuple(columns), only)
@@ -80,4 +82,5 @@ def from_json(kept: dict[str, Any]) -> Outcome:
         for d in kept["differences"]
     )
     rows = (kept["rows"][0], kept["rows"][1])
-    return Outcome(**{**kept, "rows": rows, "differences": differences})
+    moving = tuple(tuple(identity) for identity in kept.get("moving", ()))
+    return Outcome(**{**kept, "rows": rows, "differences": differences, "moving": moving})

@@ -34,15 +34,6 @@ from only {table} t
 where {where} and ({key} & {mask})::int = any ({buckets})
 group by 1, 2
 """
-# The same for eyes.
-NAMED = """
-select pg_catalog.left({name}, {width}) as key, {hash} as hash, count(*) as copies
-from only {table} t
-where ({key} & {mask})::int = any ({buckets})
-group by 1, 2
-limit {limit}
-"""
-WIDTH = 200
 # Rows as they are now: by their keys, or where there is none by their hashes.
 BY_KEY = """
 select w.number::int as number, t.xmin::text as xmin, {values} as values, 1 as copies
@@ -96,18 +87,6 @@ class Questions:
             mask=sql.Literal(count - 1),
             buckets=sql.Literal(list(buckets)),
             texts=self.asked.key_texts,
-        )
-
-    def named(self, table: Content, count: int, buckets: Collection[int], limit: int) -> sql.Composed:
-        """Ask for the same, the key as people read it, and not for more than ``limit`` rows."""
-        return self._compose(
-            NAMED,
-            table,
-            name=self.asked.name,
-            width=sql.Literal(WIDTH),
-            mask=sql.Literal(count - 1),
-            buckets=sql.Literal(list(buckets)),
-            limit=sql.Literal(limit),
         )
 
     def now(

@@ -113,9 +113,8 @@ class Expressions:
     # A row's hash, and that of its key (the row's own where there is none).
     row: sql.Composed
     key: sql.Composed
-    # The key, as texts that can be read back and as one text; all values, for eyes and the verdict.
+    # The key, as texts that can be read back; all values, for eyes and the verdict.
     key_texts: sql.Composed
-    name: sql.Composed
     values: sql.Composed
 
 
@@ -156,7 +155,6 @@ class RowHash:
             row=row,
             key=self._hashed([(c, ways[c.name]) for c in one.columns if c.name in key]) if key else row,
             key_texts=_texts([self._text(name, ways[name], back=True) for name in key]),
-            name=sql.SQL("{}::text").format(_row([sql.Identifier("t", name) for name in key or ways])),
             values=_texts([self._short(c, ways[c.name]) for c in one.columns]),
         )
 

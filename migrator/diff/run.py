@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from migrator.diff.judge import NOTHING, Suspect, Verdict
+from migrator.diff.proven import MOST_ROWS
 from migrator.diff.scan import Scanned, Scanner
 from migrator.diff.settle import Group, Settler
 from migrator.diff.snapshots import Reader, Snapshots
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 SNAPSHOT_AGE = 600.0
 # How often a unit is begun that was rewritten meanwhile, or whose suspects were all equal and not all it had.
 ATTEMPTS = 3
+# How many suspects are settled at a time.
+AT_ONCE = 5000
 LOCK_TIMEOUT = "10s"
 INTERVAL = 0.02
 
@@ -39,8 +43,9 @@ INTERVAL = 0.02
 class Difference:
     """A proven one: the key, or nothing where there is none; its row on each side as it was last seen.
 
-    ``copies`` says how many of them there are, of which one at most has a key. ``identity`` is what it was
-    looked for by: the key, or the row's hash.
+    ``copies`` says how many of them there are, of which one at most has a key. Behind the first of a unit
+    rows are not kept, and only these say which side has one. ``identity`` is what it was looked for by: the
+    key, or the row's hash.
     """
 
     key: tuple[str, ...]
@@ -55,7 +60,7 @@ class Outcome:
     """What is known of a unit: its rows on both sides, what is proven different, what stayed undecided.
 
     There may be ``more`` differences than are told; ``failure`` says why it was not compared. ``lsn`` is the
-    position of the source's snapshot.
+    position of the source's snapshot. ``moving`` are those of the undecided that are known.
     """
 
     rows: tuple[int, int] = (0, 0)
@@ -64,14 +69,16 @@ class Outcome:
     more: bool = False
     failure: str = ""
     lsn: str = ""
+    moving: tuple[tuple[str, ...], ...] = ()
 
 
 class Comparison:
     """Compares units, ``jobs`` scans at a time, the largest units first.
 
     ``barrier`` waits until the destination has applied all that the source has written so far; where there
-    is no stream it does nothing. ``decided`` is told each unit with its outcome. An error or an interrupt
-    stops all statements.
+    is no stream it does nothing. ``pace`` waits until a unit may begin, but not for longer than the moment
+    it is given, and says whether it may. ``decided`` is told each unit with its outcome. An error or an
+    interrupt stops all statements.
     """
 
     def __init__(
@@ -82,11 +89,13 @@ class Comparison:
         jobs: int,
         rounds: int,
         barrier: Callable[[], None],
+        pace: Callable[[float], bool],
         halted: Event,
         decided: Callable[[Unit, Outcome], None],
     ) -> None:
         self._ctx, self._pairs, self._jobs, self._rounds = ctx, pairs, jobs, rounds
-        self._barrier, self._halted, self._decided = barrier, halted, decided
+        self._barrier, self._pace = barrier, pace
+        self._halted, self._decided = halted, decided
         self._attempts: Counter[tuple[str, int]] = Counter()
 
     def run(self, units: list[Unit]) -> None:
@@ -115,6 +124,8 @@ class Comparison:
 
     def _compare_some(self, units: list[Unit], scanner: Scanner, both: Reader) -> list[Unit]:
         """Compare as many units as one snapshot may last; return those that are left."""
+        # While nothing is held for it.
+        self._pace(inf)
         snapshots = Snapshots()
         try:
             holders = Reader.open(self._ctx, self._ctx.names.observer)
@@ -123,17 +134,12 @@ class Comparison:
             scanned = self._scan(units, scanner, snapshots)
         finally:
             snapshots.release()
-        groups = {
-            unit: Group(unit.pair, [Suspect(identity) for identity in found.suspects])
-            for unit, found in scanned.items()
-            if found.suspects
-        }
-        Settler(both, self._barrier, self._halted, self._ctx.now).settle(list(groups.values()), self._rounds)
+        settled = self._settle(scanned, both)
         again = []
         for unit, found in scanned.items():
             if found.is_equal:
                 continue
-            outcome = _outcome(unit, found, groups.get(unit), lsn)
+            outcome = _outcome(found, settled[unit], lsn)
             self._attempts[unit.pair.label, unit.number] += 1
             unfinished = outcome.failure or (found.more and not outcome.differences)
             if unfinished and self._attempts[unit.pair.label, unit.number] < ATTEMPTS:
@@ -142,15 +148,31 @@ class Comparison:
                 self._decided(unit, outcome)
         return [unit for unit in units if unit not in scanned] + again
 
+    def _settle(self, scanned: dict[Unit, Scanned], both: Reader) -> dict[Unit, _Settled]:
+        """Settle all suspects, some at a time, so that not all their values are held at once."""
+        settler = Settler(both, self._barrier, self._halted, self._ctx.now)
+        known = {unit: _Settled() for unit in scanned}
+        left = [(unit, identity) for unit, found in scanned.items() for identity in found.suspects]
+        for begin in range(0, len(left), AT_ONCE):
+            groups: dict[Unit, Group] = {}
+            for unit, identity in left[begin : begin + AT_ONCE]:
+                if not known[unit].failure:
+                    groups.setdefault(unit, Group(unit.pair, [])).suspects.append(Suspect(identity))
+            settler.settle(list(groups.values()), self._rounds)
+            for unit, group in groups.items():
+                known[unit].add(unit, group)
+        return known
+
     def _scan(self, units: list[Unit], scanner: Scanner, snapshots: Snapshots) -> dict[Unit, Scanned]:
         until = self._ctx.now() + SNAPSHOT_AGE
         found: dict[Unit, Scanned] = {}
 
         def work(unit: Unit) -> None:
+            if (self._ctx.now() >= until and found) or not self._pace(until):
+                return
             if self._halted.is_set():
                 raise CancelledError
-            if self._ctx.now() < until or not found:
-                found[unit] = scanner.scan(unit, snapshots)
+            found[unit] = scanner.scan(unit, snapshots)
 
         with ThreadPoolExecutor(self._jobs + 1) as pool:
             futures = {pool.submit(work, unit): unit for unit in units}
@@ -171,22 +193,37 @@ class Comparison:
         return found
 
 
-def _outcome(unit: Unit, found: Scanned, group: Group | None, lsn: str) -> Outcome:
-    suspects = group.suspects if group else []
-    differences = tuple(_difference(unit, s) for s in suspects if s.verdict is Verdict.DIFFERENT)
-    moving = sum(s.verdict is Verdict.UNRESOLVED for s in suspects)
+@dataclass
+class _Settled:
+    """What became of a unit's suspects."""
+
+    differences: list[Difference] = field(default_factory=list)
+    moving: list[tuple[str, ...]] = field(default_factory=list)
+    failure: str = ""
+
+    def add(self, unit: Unit, group: Group) -> None:
+        self.failure = group.failure
+        self.moving += [s.identity for s in group.suspects if s.verdict is Verdict.UNRESOLVED]
+        for suspect in group.suspects:
+            if suspect.verdict is Verdict.DIFFERENT:
+                shown = len(self.differences) < MOST_ROWS
+                self.differences.append(_difference(unit, suspect, with_values=shown))
+
+
+def _outcome(found: Scanned, settled: _Settled, lsn: str) -> Outcome:
     return Outcome(
         rows=found.rows,
-        differences=differences,
-        unresolved=moving + (found.more and not differences),
+        differences=tuple(settled.differences),
+        unresolved=len(settled.moving) + (found.more and not settled.differences),
         more=found.more,
-        failure=found.failure or (group.failure if group else ""),
+        failure=found.failure or settled.failure,
         lsn=lsn,
+        moving=tuple(settled.moving),
     )
 
 
-def _difference(unit: Unit, suspect: Suspect) -> Difference:
+def _difference(unit: Unit, suspect: Suspect, *, with_values: bool) -> Difference:
     rows = [seen.rows if seen else NOTHING.rows for seen in (suspect.source, suspect.destination)]
     key = suspect.identity if unit.pair.asked.key else ()
-    here, there = (next(iter(found), None) for found in rows)
+    here, there = (next(iter(found), None) if with_values else None for found in rows)
     return Difference(key, here, there, (rows[0].total(), rows[1].total()), suspect.identity)

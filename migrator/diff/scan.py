@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 # Rows in a bucket, as many buckets at most, and how many rows of buckets that differ are fetched.
 PER_BUCKET, MOST_BUCKETS, FETCHED = 256, 65536, 200_000
-# How many suspects of a unit are settled at a time.
-SUSPECTS = 1000
+# In how many scans more a unit's suspects are looked for, until there are so many; fewer where there is no
+# key, and each look at some reads the whole table.
+PASSES, SUSPECTS, WITHOUT_KEY = 5, 100_000, 1000
 
 # By bucket: how many rows, and the sum of their hashes.
 Sums = dict[int, tuple[int, int]]
@@ -88,23 +89,29 @@ class Scanner:
             return Scanned(rows, failure="it was truncated or rewritten meanwhile")
         if here == there:
             return Scanned(rows)
-        wanted = _buckets_for(max(rows))
+        wanted = buckets_for(max(rows))
         if wanted > unit.buckets:
             again: Ask = partial(_bucketed, asked.buckets, wanted)
             here, there = self._sums(unit, snapshots, again)
         count = max(wanted, unit.buckets)
         different = sorted(b for b in here.keys() | there.keys() if here.get(b) != there.get(b))
-        chosen, more = _first(different, here, there)
-        fetch: Ask = partial(_rows_of, asked.rows, count, chosen)
-        mine, theirs = (
-            Counter({(tuple(row.key), str(row.hash)): row.copies for part in parts for row in part})
-            for parts in self._both(unit, snapshots, fetch)
-        )
-        if self._is_rewritten(unit):
-            return Scanned(rows, failure="it was truncated or rewritten meanwhile")
-        left = (mine - theirs) + (theirs - mine)
-        suspects = sorted({key if asked.key else (hashed,) for key, hashed in left})
-        return Scanned(rows, tuple(suspects[:SUSPECTS]), more or len(suspects) > SUSPECTS)
+        most = SUSPECTS if asked.key else WITHOUT_KEY
+        suspects: list[tuple[str, ...]] = []
+        for _ in range(PASSES):
+            chosen, _more = first_buckets(different, here, there)
+            different = different[len(chosen) :]
+            fetch: Ask = partial(_rows_of, asked.rows, count, chosen)
+            mine, theirs = (
+                Counter({(tuple(row.key), str(row.hash)): row.copies for part in parts for row in part})
+                for parts in self._both(unit, snapshots, fetch)
+            )
+            if self._is_rewritten(unit):
+                return Scanned(rows, failure="it was truncated or rewritten meanwhile")
+            left = (mine - theirs) + (theirs - mine)
+            suspects += sorted({key if asked.key else (hashed,) for key, hashed in left})
+            if not different or len(suspects) >= most:
+                break
+        return Scanned(rows, tuple(suspects[:most]), bool(different) or len(suspects) > most)
 
     def _sums(self, unit: Unit, snapshots: Snapshots, ask: Ask) -> tuple[Sums, Sums]:
         here, there = (_added(parts) for parts in self._both(unit, snapshots, ask))
@@ -177,12 +184,12 @@ def _rows(sums: Sums) -> int:
     return sum(rows for rows, _digest in sums.values())
 
 
-def _buckets_for(rows: int) -> int:
+def buckets_for(rows: int) -> int:
     """Return a power of two."""
     return 1 << min(max(rows // PER_BUCKET, 1).bit_length() - 1, MOST_BUCKETS.bit_length() - 1)
 
 
-def _first(different: list[int], here: Sums, there: Sums) -> tuple[list[int], bool]:
+def first_buckets(different: list[int], here: Sums, there: Sums) -> tuple[list[int], bool]:
     """Return the first of the buckets, as many as may be fetched, one at least; and whether more are left."""
     chosen: list[int] = []
     size = 0

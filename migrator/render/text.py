@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from migrator.render.comparison import comparisons
 from migrator.render.copy_diff import copy_diff
 from migrator.render.diff import data_diff
 from migrator.render.diff_schema import diff_schema
@@ -81,6 +82,7 @@ def status(report: StatusReport, verbose: bool = False) -> list[str]:
         lines.append(f"  way back     {visible(report.way_back)}")
     if report.rehearsal:
         lines.append(f"  rehearsal    {report.rehearsal}")
+    lines += comparisons(report)
     if report.proof:
         lines.append(f"  proof        {visible(report.proof)}")
     if report.refused_writes:

@@ -29,10 +29,12 @@ class HandOver(Step):
     every role are read-only by default and the triggers refuse, which is committed, and all sessions are
     ended; with ``command`` a program of yours runs.
     Recognised by: the record of the cutover in the source's journal.
-    Locks and cost: ``share row exclusive`` on every user table of the source, from the first lock to
-    the commit: writers wait and see no error, readers go on. ``[cutover] max_pause`` bounds it. Where
-    large objects are copied, ``pg_largeobject`` is locked too, and their readers wait as well; who still
-    waits for one at the end is disconnected.
+    Locks and cost: before all that, while the application goes on, the rows of small tables are counted on
+    both sides for at most ``[cutover] quick_diff``: one that is missing or too many stops the cutover. Then
+    ``share row exclusive`` on every user table of the source, from the first lock to the commit: writers
+    wait and see no error, readers go on. ``[cutover] max_pause`` bounds it. Where large objects are copied,
+    ``pg_largeobject`` is locked too, and their readers wait as well; who still waits for one at the end is
+    disconnected.
     If it fails: the transaction is rolled back by the server, whatever became of us, and the source
     serves on; run the same command again. What kept writers out before it is undone at once; where we are
     killed, ``read_only`` by a watchdog, ``command`` by the next run.

@@ -17,7 +17,9 @@ class Prove(Step):
 
     Changes: the verdict in the destination's journal. Where ``[cutover] prove`` is true (the default),
     ``hand_over`` took a snapshot of each side inside the fence; every table's rows are compared on them,
-    count and content, ``[copy] jobs`` tables at a time, while the application goes on.
+    count and content, ``[copy] jobs`` tables at a time, while the application goes on. Where hashes differ
+    the values decide. The state store gets each table's verdict, and what became of rows that ``migrator
+    diff`` could not decide.
     Recognised by: the verdict on this cutover, whatever it is: equal, different, or not made.
     Locks and cost: each table is read once on both sides under ``access share``, which a schema change
     on that table waits for; vacuum keeps on both sides what the snapshots see until the end.

@@ -18,11 +18,12 @@ FRESH = 10.0
 class Rehearse(Step):
     """Rehearse the cutover up to the drain, and take the fence away again.
 
-    Changes: nothing that stays but the record of it: writers are kept out as ``[cutover] fence`` says, which
-    with ``read_only`` ends their sessions, the router holds new transactions back, the fence is raised in a
-    transaction, the stream drained, the sequences compared; then everything is rolled back and the
-    application goes on. The real cutover adds what comes after: stopping the stream, the slot of the way
-    back, the commit, opening the destination, switching the route.
+    Changes: nothing that stays but the record of it: small tables are looked at as before the cutover;
+    writers are kept out as ``[cutover] fence`` says, which with ``read_only`` ends their sessions, the router
+    holds new transactions back, the fence is raised in a transaction, the stream drained, the sequences
+    compared; then everything is rolled back and the application goes on. The real cutover adds what comes
+    after: stopping the stream, the slot of the way back, the commit, opening the destination, switching the
+    route.
     Recognised by: the record in the source's journal, of this moment.
     Locks and cost: writers wait for as long as they will at the cutover; with the fence ``lock`` they see no
     error.

@@ -165,14 +165,19 @@ waiver = Table(
     _column("operator", Text),
     _column("at", Moment, default=now),
 )
-# One comparison of rows: of what (tables, direction, how), and what it came to.
+# One comparison of rows: of what (tables, direction, how), and what it came to; ``counts`` are of tables by
+# verdict and of rows.
 comparison = Table(
     "comparison",
     metadata,
     _column("id", Integer, primary_key=True),
     _of_migration(),
     _column("subject", Text),
+    _column("stream", Text, default=""),
+    _column("how", Text, default=""),
+    _column("patterns", JSON, default=list),
     _column("verdict", Text, default=""),
+    _column("counts", JSON, default=dict),
     _column("lsn", Text, default=""),
     _column("started_at", Moment, default=now),
     _column("finished_at", Moment, nullable=True),
@@ -188,6 +193,20 @@ comparison_unit = Table(
     _column("definition", Text),
     _column("bounds", JSON),
     _column("outcome", JSON),
+)
+# What the newest comparison of a table came to, or the switchover's proof, which belongs to none; which rows
+# it could not decide, by their keys or hashes.
+compared_table = Table(
+    "compared_table",
+    metadata,
+    _of_migration(primary_key=True, autoincrement=False),
+    _column("table_name", Text, primary_key=True),
+    _column("comparison_id", Integer, ForeignKey("comparison.id"), nullable=True),
+    _column("verdict", Text),
+    _column("how", Text),
+    _column("different", BigInteger),
+    _column("moving", JSON),
+    _column("at", Moment, default=now),
 )
 # Who works on a migration now.
 lease = Table(

@@ -88,12 +88,34 @@ class SampleRecord:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """What a comparison is of: which way the rows go, how they are compared, the tables by patterns."""
+
+    stream: str
+    how: str
+    patterns: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """Return the whole as one text: another comparison of the same goes on with what this one found."""
+        return " ".join((self.stream, self.how, *self.patterns))
+
+
+@dataclass(frozen=True)
 class ComparisonRecord:
-    """One comparison of rows; ``finished_at`` is None while it runs, and when it was cut short."""
+    """One comparison of rows; ``finished_at`` is None while it runs, and when it was cut short.
+
+    ``counts`` are of tables by verdict, and of rows: ``rows_different``, ``rows_more`` (1 where there may be
+    more), ``rows_moving``; ``settled_equal`` and ``settled_different`` of these by a switchover's proof.
+    """
 
     id: int
     subject: str
+    stream: str
+    how: str
+    patterns: list[str]
     verdict: str
+    counts: dict[str, int]
     lsn: str
     started_at: datetime
     finished_at: datetime | None

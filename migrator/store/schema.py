@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # The newest file in migrations_state/versions. Written down, so that an up-to-date store is
 # recognised without importing Alembic, which would cost every command a tenth of a second.
-HEAD = "0003"
+HEAD = "0004"
 
 UPGRADE_LOCK = 0x6D696772  # any number that every migrator agrees on
 

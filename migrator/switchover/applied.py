@@ -66,7 +66,7 @@ class Applied:
         if not self._streams:
             return
         started = self._ctx.now()
-        while late := self._late(publisher, position):
+        while late := self.late(publisher, position):
             waited = self._ctx.now() - started
             if waited > self._timeout:
                 raise TimedOut(
@@ -81,7 +81,8 @@ class Applied:
             if self._halted.wait(INTERVAL):
                 return
 
-    def _late(self, publisher: ReadSession, position: int) -> list[str]:
+    def late(self, publisher: ReadSession, position: int) -> list[str]:
+        """Return the subscriptions that have not applied everything before ``position``."""
         slots = {s.slot: s.subscription for s in self._streams}
         return [slots[row.slot] for row in publisher.rows(LATE, [list(slots), position])]
 

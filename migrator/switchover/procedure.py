@@ -18,6 +18,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from migrator.context import FORWARD
 from migrator.errors import (
     ConnectionLost,
     GateClosed,
@@ -33,7 +34,7 @@ from migrator.pg.conninfo import impatient
 from migrator.pg.patience import GIVE_WAY
 from migrator.pg.registry import Registry, WritableRegistry
 from migrator.pg.session import WriteSession
-from migrator.switchover import drain, gates, opposite, proof, sequences, streams, unstreamed
+from migrator.switchover import drain, gates, opposite, proof, quick, sequences, streams, unstreamed
 from migrator.switchover.lock_order import in_order
 from migrator.switchover.locking import LockLost, end_autovacuums, lock_and_fence
 from migrator.switchover.opening import NO_SETTINGS, Settings, open_at_once
@@ -90,9 +91,12 @@ def hand_over(ctx: WriteContext, *, rehearse: bool = False) -> Stopwatch:
     The router holds the application back meanwhile, if it can, and lets it go again when the fence is
     given up. Tries ``[cutover] attempts`` times when a lock is not to be had, giving way between. With
     ``rehearse`` the fence is rolled back after the drain.
-    Raises TimedOut naming who is in the way, or where the time went; the side is then writable again.
+    Raises GateClosed where a quick look finds that rows differ, TimedOut naming who is in the way, or where
+    the time went; the side is then writable again.
     """
     streams.revive(ctx)
+    if ctx.roles == FORWARD:
+        quick.look(ctx)
     attempts = ctx.config.cutover.attempts
     for attempt in range(1, attempts + 1):
         watch = Stopwatch(ctx.now)

@@ -3,6 +3,9 @@
 The snapshots are taken inside the fence. The comparison comes last in the same process, and with that the
 snapshots go: a proof that is cut short is not made, and cannot be made later. Nothing fails for it. The
 journal of the side that serves since says what was found.
+
+Rows that a comparison before the fence could not decide, because they were written to all the while, are
+settled here: nobody writes between the two snapshots.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from migrator.diff.compare import compare
 from migrator.errors import ConnectionLost, MigratorError
 from migrator.pg.catalog import published_tables
 from migrator.pg.registry import Registry, WritableRegistry
+from migrator.report_diff import ProvenRows, TableDifference
 from migrator.switchover.records import handed_over
 
 if TYPE_CHECKING:
@@ -38,10 +42,15 @@ def prepare(ctx: WriteContext) -> None:
 
 
 def prove(ctx: WriteContext) -> None:
-    """Compare all rows as they were in the fence, and record the verdict where the writes are now."""
+    """Compare all rows as they were in the fence, and record the verdict where the writes are now.
+
+    The store is told, too: of each table, and of rows that were left undecided before.
+    """
     given = handed_over(ctx) or {}
+    made = None
     try:
-        found = _made(ctx)
+        made = _made(ctx)
+        found = _verdict(made) if made else _not_made(ctx.snapshots.failure or TOO_LATE)
     except MigratorError as error:
         found = _not_made(error.message)
         if isinstance(error, ConnectionLost) and not ctx.write_destination.is_open:
@@ -51,6 +60,8 @@ def prove(ctx: WriteContext) -> None:
         ctx.snapshots.release()
     record = {"number": given["number"], "lsn": position, **found}
     WritableRegistry(ctx.write_destination, ctx.names).record(PROOF, record)
+    if made:
+        ctx.proven(_proven(made))
     ctx.note(told(record))
 
 
@@ -73,17 +84,32 @@ def told(record: dict[str, Any]) -> str:
     return f"different at LSN {record['lsn']}: {'; '.join(record['differences'])}{beside}"
 
 
-def _made(ctx: WriteContext) -> dict[str, Any]:
+def _made(ctx: WriteContext) -> Comparison | None:
     if not ctx.snapshots.lsn:
-        return _not_made(ctx.snapshots.failure or TOO_LATE)
+        return None
     tables = [*published_tables(ctx.source, ctx.names, sizes=False), *unlogged.wanted(ctx)]
-    return _verdict(
-        compare(
-            ctx,
-            [(t.schema, t.name) for t in tables],
-            jobs=ctx.config.copy.jobs,
-            progress=lambda done, total, table: ctx.progress(done, total, "tables", table),
-        )
+    return compare(
+        ctx,
+        [(t.schema, t.name) for t in tables],
+        jobs=ctx.config.copy.jobs,
+        moving={label: table.moving for label, table in ctx.compared().items() if table.moving},
+        progress=lambda done, total, table: ctx.progress(done, total, "tables", table),
+    )
+
+
+def _proven(found: Comparison) -> ProvenRows:
+    return ProvenRows(
+        found.how,
+        tuple(
+            TableDifference(
+                result.table,
+                "not_compared" if result.not_compared else DIFFERENT if result.differences else EQUAL,
+                note=result.not_compared or ", ".join(result.differences),
+            )
+            for result in found.results
+        ),
+        equal=sum(result.settled[0] for result in found.results),
+        different=sum(result.settled[1] for result in found.results),
     )
 
 
