@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from migrator.config import Config, MigrationSection, ServerSection
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 __all__ = ["Options", "diff_databases", "diff_migration"]
 
 NAME = "diff"
+# The stream keeps what was found alike, but from whoever gets past the fence.
+WITHIN = timedelta(days=7)
 STATES = (State.REPLICATING, State.SEQ_SYNCED, State.CUTOVER)
 
 
@@ -93,7 +96,11 @@ def diff_migration(
             state=record.state.value,
             stream=way,
             keep=lambda how: Kept(
-                journal, record.id, Scope(way, how, (*options.patterns, *part)), anew=options.anew
+                journal,
+                record.id,
+                Scope(way, how, (*options.patterns, *part)),
+                anew=options.anew,
+                within=WITHIN,
             ),
             proven=proven,
         )

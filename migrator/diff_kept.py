@@ -30,7 +30,7 @@ class Kept:
         scope: Scope,
         *,
         anew: bool,
-        within: timedelta | None = None,
+        within: timedelta,
     ) -> None:
         self._journal, self._migration_id = journal, migration_id
         self._id = journal.begin_comparison(migration_id, scope, anew=anew, within=within).id
