@@ -87,7 +87,7 @@ def command(
     none. The application may go on: what differs is looked at again until it is proven, in step with the
     stream; while that is late, nothing further is begun. Of two databases without a migration nobody knows
     such a stream, so they should be quiet. Nothing is written. A run that was cut short goes on where it
-    stopped.
+    stopped: within a week, and of two databases without a migration within a day.
 
     With --repair the rows that are proven different are then made what they are on the side that takes the
     writes, while the stream goes on: only the other side is written to. What is overwritten is put into a
