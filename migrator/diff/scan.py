@@ -82,18 +82,15 @@ class Scanner:
 
     def _scan(self, unit: Unit, snapshots: Snapshots) -> Scanned:
         asked = unit.pair.asked
-        first: Ask = asked.total if unit.buckets == 1 else partial(_bucketed, asked.buckets, unit.buckets)
-        here, there = self._sums(unit, snapshots, first)
+        here, there = self._sums(unit, snapshots, asked.total)
         rows = (_rows(here), _rows(there))
         if self._is_rewritten(unit):
             return Scanned(rows, failure="it was truncated or rewritten meanwhile")
         if here == there:
             return Scanned(rows)
-        wanted = buckets_for(max(rows))
-        if wanted > unit.buckets:
-            again: Ask = partial(_bucketed, asked.buckets, wanted)
-            here, there = self._sums(unit, snapshots, again)
-        count = max(wanted, unit.buckets)
+        count = buckets_for(max(rows))
+        if count > 1:
+            here, there = self._sums(unit, snapshots, partial(_bucketed, asked.buckets, count))
         different = sorted(b for b in here.keys() | there.keys() if here.get(b) != there.get(b))
         most = SUSPECTS if asked.key else WITHOUT_KEY
         suspects: list[tuple[str, ...]] = []

@@ -40,9 +40,7 @@ where c.oid = %s
   and a.atttypid < 16384
 """
 # In blocks: what is compared whole, and how large a range or a slice is to be.
-WHOLE, PIECE = 32768, 16384
-# In how many buckets a unit in slices is summed, so that what differs is found by one more scan.
-SLICED_BUCKETS = 64
+WHOLE, PIECE = 131_072, 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +87,6 @@ class Unit:
         if self.where is not None or table.members:
             return [(part, self.where) for part in table.parts]
         return [(table, where) for where in self.slices[number]]
-
-    @property
-    def buckets(self) -> int:
-        """Return in how many buckets it is summed at first."""
-        return SLICED_BUCKETS if max(map(len, self.slices)) > 1 else 1
 
 
 def cut(source: ReadSession, pair: Pair, versions: list[int], known: Sequence[str] = ()) -> list[Unit]:
