@@ -39,6 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kills", type=int, default=10, help="how often tests/test_kill.py kills a run")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the largest files, so that no worker is left with one when the others are done."""
+    items.sort(key=lambda item: -item.path.stat().st_size)
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     lines = []
     for side in ("source", "destination"):
