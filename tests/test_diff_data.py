@@ -172,7 +172,7 @@ def test_equal_sides_are_equal_and_few_bytes_say_so(moved: Road) -> None:
     assert (last.verdict, last.lsn, last.how, last.stream) == ("equal", report.lsn, report.how, "forward")
     assert (last.tables, last.patterns) == ({"equal": len(report.tables)}, ())
     assert 0 <= last.age_seconds < 60
-    told = command(moved, "diff", "--jobs", "3", "typed", "part*")
+    told = command(moved, "diff", "--data", "--jobs", "3", "typed", "part*")
     assert (told.code, told.err) == (0, told.err)
     last = moved.app.status().comparison
     assert last is not None

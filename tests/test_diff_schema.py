@@ -428,6 +428,8 @@ def test_the_command_shows_both_definitions_and_ends_with_the_verdict(
     answered = json.loads(capsys.readouterr().out)
     assert answered["counts"]["differs"] == answered["counts"]["only_on_the_destination"] == 1
     assert answered["exit_code"] == 4
+    assert cli([*between, "--data"]) == 2
+    assert "--data and --schema" in capsys.readouterr().err
 
 
 def test_a_migration_is_compared_in_each_state_and_what_is_to_come_is_told_apart(

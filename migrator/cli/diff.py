@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("diff", short_help="Compare the rows of both sides, while they change.")
 @click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option("--data", is_flag=True, help="Compare the rows, as without it.")
 @click.option("--schema", "schemas", is_flag=True, help="Compare the schemas instead, object by object.")
 @click.option(
     "--shadow", is_flag=True, help="With --schema: have one server print both, in a database of ours."
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
 def command(
     options: Options,
     tables: tuple[str, ...],
+    data: bool,
     schemas: bool,
     shadow: bool,
     ddl: bool,
@@ -99,6 +101,8 @@ def command(
     not compared.
     """
     _refuse_half(source, destination)
+    if data and schemas:
+        raise UsageProblem("--data and --schema are asked one after the other", hint="migrator diff --schema")
     if schemas:
         _refuse_of_rows(tables, only_count, fix_sql, repair)
         diff_schema.run(options, source, destination, shadow=shadow, ddl=ddl)
@@ -106,16 +110,7 @@ def command(
     from migrator.data_diff import Options as Asked
 
     fixes = fix_sql is not None and not repair
-    asked = Asked(
-        tables,
-        jobs or 0,
-        rows,
-        rounds,
-        timeout,
-        only_count,
-        fix=fixes,
-        anew=anew,
-    )
+    asked = Asked(tables, jobs or 0, rows, rounds, timeout, only_count, fix=fixes, anew=anew)
     if repair:
         _refuse_without_repair(source, only_count)
         diff_repair.run(options, asked, fix_sql)
