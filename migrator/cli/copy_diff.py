@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from migrator.cli.options import Options, with_options
+from migrator.cli.options import Options, stream_timeout, with_options
 from migrator.cli.session import leading_to, working
 from migrator.errors import Different
 
@@ -23,14 +23,7 @@ NAMED = 5
     show_default=True,
     help="Look again so often at what differs or is being written to.",
 )
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60,
-    show_default=True,
-    help="Wait so long for the stream, each time.",
-)
+@stream_timeout
 @with_options
 def command(options: Options, jobs: int | None, rounds: int, timeout: float) -> None:
     """Count every table and compare every sequence on both sides, while the application writes on.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.cli import diff_repair, diff_schema
-from migrator.cli.options import Options, with_options
+from migrator.cli.options import Options, stream_timeout, with_options
 from migrator.cli.output import answer, write_private
 from migrator.cli.session import leading_to, working
 from migrator.errors import UsageProblem
@@ -46,14 +46,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Look so often at a row that differs and is being written to.",
 )
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60,
-    show_default=True,
-    help="Wait so long for the stream, each time.",
-)
+@stream_timeout
 @click.option(
     "--fix-sql",
     metavar="FILE",

@@ -16,6 +16,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+# Of the commands that compare while the application writes.
+stream_timeout = click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60,
+    show_default=True,
+    help="Wait so long for the stream, each time.",
+)
+
+
 @dataclass(frozen=True)
 class Options:
     """What was given; ``config`` is None when neither option nor environment names a file."""

@@ -14,6 +14,7 @@ from migrator.diff.pairs import different_columns
 from migrator.diff.questions import Questions
 from migrator.diff.row_hash import RowHash
 from migrator.diff.snapshots import Reader
+from migrator.diff.stopping import stop
 from migrator.errors import StatementFailed
 from migrator.pg.catalog import label
 
@@ -123,10 +124,7 @@ def compare(
                 found.results.append(future.result())
                 progress(number, len(pairs), found.results[-1].table)
         except BaseException:
-            for future in futures:
-                future.cancel()
-            for reader in readers:
-                reader.cancel()
+            stop(futures, lambda: [reader.cancel() for reader in readers])
             raise
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -13,6 +13,7 @@ from psycopg import sql
 
 from migrator.diff.looks import Count, Look, Verdict
 from migrator.diff.snapshots import Reader
+from migrator.diff.stopping import stop
 from migrator.diff.visibility import await_older
 from migrator.errors import StatementFailed, TimedOut
 
@@ -55,7 +56,6 @@ TOGETHER = " union all "
 BATCH, SMALL_BATCH = 100, 10
 BATCH_ROWS = 500_000
 # Seconds between two attempts to cancel what runs.
-INTERVAL = 0.02
 LOCK_TIMEOUT = "10s"
 
 
@@ -119,12 +119,7 @@ def count_tables(
                         progress(len(settled), len(tables), found.table.label)
             except BaseException:
                 halted.set()
-                for future in futures:
-                    future.cancel()
-                # A statement may begin right after it would have been cancelled.
-                while wait(futures, timeout=INTERVAL).not_done:
-                    for counter in counters:
-                        counter.both.cancel()
+                stop(futures, lambda: [counter.both.cancel() for counter in counters])
                 raise
     return settled
 

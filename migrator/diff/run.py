@@ -8,7 +8,7 @@ take. For as long as snapshots are held, vacuum keeps what they see; so they are
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import inf
@@ -19,6 +19,7 @@ from migrator.diff.proven import MOST_ROWS
 from migrator.diff.scan import Scanned, Scanner
 from migrator.diff.settle import Group, Settler
 from migrator.diff.snapshots import Reader, Snapshots
+from migrator.diff.stopping import stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,6 @@ ATTEMPTS = 3
 # How many suspects are settled at a time.
 AT_ONCE = 5000
 LOCK_TIMEOUT = "10s"
-INTERVAL = 0.02
 
 
 @dataclass(frozen=True)
@@ -184,11 +184,7 @@ class Comparison:
                         self._decided(unit, Outcome(found[unit].rows, lsn=snapshots.lsn))
             except BaseException:
                 self._halted.set()
-                for future in futures:
-                    future.cancel()
-                # A statement may begin right after it would have been cancelled.
-                while wait(futures, timeout=INTERVAL).not_done:
-                    scanner.cancel()
+                stop(futures, scanner.cancel)
                 raise
         return found
 
