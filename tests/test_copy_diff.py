@@ -23,8 +23,8 @@ from migrator.errors import OutOfOrder
 from migrator.switchover.fence import FUNCTION_DOWN
 from tests.fixtures import small
 from tests.fixtures.project import Project
-from tests.fixtures.road import STUBBORN, Road, before, run
-from tests.fixtures.servers import connect, drop_slots, drop_subscriptions
+from tests.fixtures.road import STUBBORN, Road, before, run, standing
+from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:
     import subprocess
@@ -124,21 +124,9 @@ def moved(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Road]:
     """A migration in ``replicating``; who changes it changes it back."""
-    servers = {"copy diff source": source_cluster, "copy diff destination": destination_cluster}
-    source, destination = (server.create_database(name) for name, server in servers.items())
-    run(source, SETUP.as_string())
-    sections = {"migration": {"name": "diff"}, "source": {"url": source}, "destination": {"url": destination}}
-    road = Road(Project(tmp_path_factory.mktemp("diff"), sections | OPTIONS), source, destination)
-    road.plan()
-    road.advance("replicating")
-    yield road
-    road.app.__exit__()
-    road.project.end()
-    for name, server in reversed(servers.items()):
-        drop_subscriptions(server, name)
-    for name, server in servers.items():
-        drop_slots(server, name)
-        server.drop_database(name)
+    clusters, directory = (source_cluster, destination_cluster), tmp_path_factory.mktemp("diff")
+    with standing("diff", [SETUP.as_string()], clusters, directory, **OPTIONS) as road:
+        yield road
 
 
 def test_a_quiet_pair_is_equal_and_told_in_short_and_in_full(moved: Road) -> None:

@@ -24,9 +24,8 @@ from migrator.render.text import text
 from migrator.switchover import pace
 from migrator.switchover.fence import FUNCTION_DOWN
 from tests.fixtures import small
-from tests.fixtures.project import Project
-from tests.fixtures.road import STUBBORN, Road, before, run
-from tests.fixtures.servers import connect, drop_slots, drop_subscriptions
+from tests.fixtures.road import STUBBORN, Road, before, standing
+from tests.fixtures.servers import connect
 from tests.test_copy_diff import FENCE, behind_its_back, command, waiting_for_a_standby
 
 if TYPE_CHECKING:
@@ -119,24 +118,10 @@ def moved(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Road]:
     """A migration in ``replicating``; who changes it changes it back."""
-    servers = {"data diff source": source_cluster, "data diff destination": destination_cluster}
-    source, destination = (server.create_database(name) for name, server in servers.items())
-    for statements in (TYPES, ROWS, TABLES, IDENTITIES):
-        run(source, statements)
-    with connect(source) as connection:
-        connection.execute("vacuum analyze")
-    sections = {"migration": {"name": "data"}, "source": {"url": source}, "destination": {"url": destination}}
-    road = Road(Project(tmp_path_factory.mktemp("diff"), sections), source, destination)
-    road.plan()
-    road.advance("replicating")
-    yield road
-    road.app.__exit__()
-    road.project.end()
-    for name, server in reversed(servers.items()):
-        drop_subscriptions(server, name)
-    for name, server in servers.items():
-        drop_slots(server, name)
-        server.drop_database(name)
+    clusters, directory = (source_cluster, destination_cluster), tmp_path_factory.mktemp("diff")
+    statements = [TYPES, ROWS, TABLES, IDENTITIES, "vacuum analyze"]
+    with standing("data", statements, clusters, directory) as road:
+        yield road
 
 
 def diff(moved: Road, *patterns: str, **options: Any) -> DataDiffReport:

@@ -19,9 +19,8 @@ from migrator.diff import mend, proven
 from migrator.errors import OutOfOrder
 from migrator.switchover import recopy
 from tests.fixtures import small
-from tests.fixtures.project import Project
-from tests.fixtures.road import STUBBORN, Road, before, run
-from tests.fixtures.servers import connect, drop_slots, drop_subscriptions
+from tests.fixtures.road import STUBBORN, Road, before, standing
+from tests.fixtures.servers import connect
 from tests.test_copy_diff import Told, behind_its_back, command, waiting_for_a_standby
 from tests.test_diff_data import IDENTITIES, ROWS, SPOILED, SPOILED_TABLES, TABLES, TYPES
 
@@ -64,22 +63,9 @@ def moved(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Road]:
     """A migration in ``replicating``, which the last test takes further."""
-    servers = {"repair source": source_cluster, "repair destination": destination_cluster}
-    source, destination = (server.create_database(name) for name, server in servers.items())
-    for text in (TYPES, ROWS, TABLES, IDENTITIES, MORE):
-        run(source, text)
-    sections = {"migration": {"name": "mend"}, "source": {"url": source}, "destination": {"url": destination}}
-    road = Road(Project(tmp_path_factory.mktemp("repair"), sections), source, destination)
-    road.plan()
-    road.advance("replicating")
-    yield road
-    road.app.__exit__()
-    road.project.end()
-    for name, server in reversed(servers.items()):
-        drop_subscriptions(server, name)
-    for name, server in servers.items():
-        drop_slots(server, name)
-        server.drop_database(name)
+    clusters, directory = (source_cluster, destination_cluster), tmp_path_factory.mktemp("repair")
+    with standing("mend", [TYPES, ROWS, TABLES, IDENTITIES, MORE], clusters, directory) as road:
+        yield road
 
 
 @pytest.fixture
