@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from migrator.data_diff import Options, diff_databases
-from migrator.diff import hash_functions
+from migrator.diff import hash_functions, units
 from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:
@@ -205,3 +205,19 @@ def test_a_thousand_columns_are_compared(source_database: str, destination_datab
         connection.execute("update wide set c1499 = '2020-01-02' where id = 2")
     (table,) = diff(both).tables
     assert (table.verdict, told(table)) == ("different", {"2"})
+
+
+def test_equal_rows_without_a_key_are_counted_over_all_slices(
+    source_database: str, destination_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "WHOLE", 0)
+    monkeypatch.setattr(units, "PIECE", 1)
+    for url, copies in ((source_database, 2), (destination_database, 3)):
+        with connect(url) as connection:
+            connection.execute("create table bag (t text)")
+            connection.execute("insert into bag select 'same' from generate_series(1, %s)", [copies])
+            connection.execute("insert into bag select repeat('x', 500) || g from generate_series(1, 50) g")
+            connection.execute("insert into bag values ('same')")
+            connection.execute("analyze bag")
+    (table,) = diff((source_database, destination_database)).tables
+    assert (table.verdict, table.different, table.source, table.destination) == ("different", 1, 53, 54)

@@ -98,17 +98,16 @@ class Scanner:
             chosen, _more = first_buckets(different, here, there)
             different = different[len(chosen) :]
             fetch: Ask = partial(_rows_of, asked.rows, count, chosen)
-            mine, theirs = (
-                Counter({(tuple(row.key), str(row.hash)): row.copies for part in parts for row in part})
-                for parts in self._both(unit, snapshots, fetch)
-            )
+            mine, theirs = (_copies(parts) for parts in self._both(unit, snapshots, fetch))
             if self._is_rewritten(unit):
                 return Scanned(rows, failure="it was truncated or rewritten meanwhile")
             left = (mine - theirs) + (theirs - mine)
             suspects += sorted({key if asked.key else (hashed,) for key, hashed in left})
             if not different or len(suspects) >= most:
                 break
-        return Scanned(rows, tuple(suspects[:most]), bool(different) or len(suspects) > most)
+        # Sums that differ are never called equal.
+        more = bool(different) or len(suspects) > most or not suspects
+        return Scanned(rows, tuple(suspects[:most]), more)
 
     def _sums(self, unit: Unit, snapshots: Snapshots, ask: Ask) -> tuple[Sums, Sums]:
         here, there = (_added(parts) for parts in self._both(unit, snapshots, ask))
@@ -175,6 +174,14 @@ def _added(parts: list[list[Any]]) -> Sums:
         rows, digest = total.get(row.bucket, (0, 0))
         total[row.bucket] = (rows + row.rows, digest + int(row.digest))
     return {bucket: sums for bucket, sums in total.items() if sums[0]}
+
+
+def _copies(parts: list[list[Any]]) -> Counter[tuple[tuple[str, ...], str]]:
+    """Return how many rows there are by key and hash; equal ones without a key may lie in several parts."""
+    found: Counter[tuple[tuple[str, ...], str]] = Counter()
+    for row in (row for part in parts for row in part):
+        found[tuple(row.key), str(row.hash)] += row.copies
+    return found
 
 
 def _rows(sums: Sums) -> int:
