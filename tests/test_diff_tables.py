@@ -33,11 +33,20 @@ TYPES: dict[str, list[str | None]] = {
     "char(3)": ["a", "abc", "", None],
     "bytea": ["\\x", "\\x00", "\\x0000", None],
     "bool": ["true", "false", None],
+    "smallint": ["0", "-1", "1", None],
+    "date": ["2000-01-01", "4714-11-24 BC", "5874897-12-31", "infinity", "-infinity", None],
+    "time": ["00:00", "01:11:34.967297", "24:00", None],
+    "timestamp": ["2000-01-01 00:00", "2000-01-01 01:11:34.967297", "-infinity", "4714-11-24 00:00 BC", None],
     "interval": ["1 day", "24:00", "1 mon", "30 days", None],
-    "timestamptz": ["2020-01-01 00:00:00.000001+00", "2020-01-01 00:00:00+00", "infinity", None],
+    "timestamptz": [
+        "2020-01-01 00:00:00.000001+00", "2020-01-01 00:00:00+00", "1969-12-31 23:59:59+00", "infinity",
+        "2000-01-01 00:00+00", "2000-01-01 01:11:34.967297+00", "294276-12-31 23:59:59.999999+00",
+        "294276-12-31 23:59:59.999998+00", None,
+    ],
     "timetz": ["10:00+01", "09:00+00", None],
     "uuid": ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", None],
     "pg_lsn": ["0/1", "1/0", "0/0", "1/1", None],
+    "macaddr": ["08:00:2b:01:02:03", "08:00:2b:01:02:04", None],
     "inet": ["10.0.0.1", "10.0.0.1/8", "::1", None],
     "json": ['{"a":1}', '{"a": 1}', None],
     "jsonb": ['{"a": 1.0}', '{"a": 1.00}', "{}", "null", None],
@@ -46,7 +55,7 @@ TYPES: dict[str, list[str | None]] = {
     "mood": ["sad", "happy", None],
     "two": ["(,)", "(1,)", '(,"")', None],
     "short": ["", "a", None],
-}
+}  # fmt: skip
 MADE = {
     # The labels have other object ids, and the composite other ones.
     "source": "create type mood as enum ('sad', 'happy');",
@@ -58,14 +67,16 @@ NAME = sql.Identifier('t "one" {}')
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[str], bool, list[list[Any]], list[list[Any]]]:
-    """Return types, whether the first column is a key, and the rows of both sides."""
+    """Return columns' types, whether there is a key before them, and the rows of both sides."""
     types = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=4))
+    if draw(st.booleans()):
+        types.append(types[0])
     keyed = draw(st.booleans())
     rows = st.tuples(*(st.sampled_from(TYPES[t]) for t in types)).map(list)
     here = [[str(n), *row] if keyed else row for n, row in enumerate(draw(st.lists(rows, max_size=25)))]
     there = [list(row) for row in here]
     for _ in range(draw(st.integers(0, 3))):
-        change = draw(st.sampled_from(("add", "remove", "change", "double")))
+        change = draw(st.sampled_from(("add", "remove", "change", "swap", "double")))
         place = draw(st.integers(0, max(len(there) - 1, 0)))
         if change == "add":
             there.append([str(100 + len(there)), *draw(rows)] if keyed else draw(rows))
@@ -74,9 +85,20 @@ def tables(draw: st.DrawFn) -> tuple[list[str], bool, list[list[Any]], list[list
         elif there and change == "change":
             column = draw(st.integers(0, len(types) - 1))
             there[place][column + keyed] = draw(st.sampled_from(TYPES[types[column]]))
+        elif there and change == "swap":
+            row, first = there[place], int(keyed)
+            if types[0] == types[-1]:
+                row[first], row[-1] = row[-1], row[first]
         elif there and not keyed:
             there.append(list(there[place]))
-    return types, keyed, here, draw(st.permutations(there))
+    without_null = draw(st.booleans())
+    columns = [
+        f"{name} not null"
+        if without_null and all(row[number + keyed] is not None for row in here + there)
+        else name
+        for number, name in enumerate(types)
+    ]
+    return columns, keyed, here, draw(st.permutations(there))
 
 
 @pytest.fixture(scope="module")

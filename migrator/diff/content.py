@@ -26,8 +26,9 @@ select n.nspname as schema,
                       a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::bigint,
                       a.atttypmod,
                       t.typtype = 'e' or t.typtype in ('b', 'r', 'm') and a.atttypid < 16384,
-                      coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '')
-                  order by a.attname collate "C"), '[]')
+                      coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '',
+                      not a.attnotnull)
+                  order by a.attname::text collate "C"), '[]')
            from pg_catalog.pg_attribute a
            join pg_catalog.pg_type t on t.oid = a.atttypid
            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -71,6 +72,7 @@ class Column(NamedTuple):
     modifier: int
     plain: bool
     generated: bool
+    nullable: bool
 
 
 @dataclass(frozen=True)
