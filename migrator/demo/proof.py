@@ -40,7 +40,7 @@ select c.relkind,
             where a.attrelid = c.oid
               and a.attnum > 0
               and not a.attisdropped
-            order by a.attname collate "C"
+            order by a.attname::text collate "C"
        )
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace

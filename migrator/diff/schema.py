@@ -42,12 +42,12 @@ GRANTS = """
 pg_catalog.pg_get_userbyid({owner}),
 (select string_agg(
             coalesce(r.rolname, 'public') || ' ' || a.privilege_type || ' ' || a.is_grantable,
-            ',' order by r.rolname collate "C", a.privilege_type)
+            ',' order by r.rolname::text collate "C", a.privilege_type)
  from pg_catalog.aclexplode({acl}) a
  left join pg_catalog.pg_roles r on r.oid = a.grantee)
 """
 GRANTS_ON_COLUMNS = """,
-(select string_agg(a.attname || ' ' || a.attacl::text, ',' order by a.attname collate "C")
+(select string_agg(a.attname || ' ' || a.attacl::text, ',' order by a.attname::text collate "C")
  from pg_catalog.pg_attribute a
  where a.attrelid = c.oid and a.attacl is not null)
 """
@@ -126,7 +126,7 @@ KINDS: tuple[Kind, ...] = (
         "y.polname::text",
         """y.polname, y.polcmd, y.polpermissive, pg_catalog.pg_get_expr(y.polqual, y.polrelid),
            pg_catalog.pg_get_expr(y.polwithcheck, y.polrelid),
-           (select string_agg(coalesce(r.rolname, 'public'), ',' order by r.rolname collate "C")
+           (select string_agg(coalesce(r.rolname, 'public'), ',' order by r.rolname::text collate "C")
             from unnest(y.polroles) as o (oid)
             left join pg_catalog.pg_roles r on r.oid = o.oid)""",
         RELATION.format(more="join pg_catalog.pg_policy y on y.polrelid = c.oid"),

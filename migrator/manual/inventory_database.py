@@ -76,7 +76,7 @@ where left(n.nspname, 3) <> 'pg_'
         and d.objid = n.oid
         and d.deptype = 'e'
   )
-order by n.nspname collate "C"
+order by n.nspname::text collate "C"
 """
 
 # One that needs another depends on it.

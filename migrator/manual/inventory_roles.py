@@ -33,7 +33,7 @@ select r.rolname::text as name,
        pg_catalog.shobj_description(r.oid, 'pg_authid') as comment
 from pg_catalog.pg_roles r
 where left(r.rolname, 3) <> 'pg_'
-order by r.rolname collate "C"
+order by r.rolname::text collate "C"
 """
 
 PASSWORDS = "select rolname::text as name, rolpassword as password from pg_catalog.pg_authid"

@@ -31,11 +31,11 @@ from unnest(%s::text[], %s::text[], %s::bigint[], %s::boolean[]) as w (schema, n
 SET_ONE = "select pg_catalog.setval({name}, {value}, {called})"
 # Only these can be read without an error.
 READABLE = """
-select c.oid
-from pg_catalog.pg_class c
-where c.oid = any (%s)
-  and pg_catalog.has_schema_privilege(c.relnamespace, 'usage')
-  and pg_catalog.has_sequence_privilege(c.oid, 'select')
+select s.oid
+from unnest(%s::oid[]) as s (oid)
+join pg_catalog.pg_class c on c.oid = s.oid
+where pg_catalog.has_schema_privilege(c.relnamespace, 'usage')
+  and pg_catalog.has_sequence_privilege(s.oid, 'select')
 """
 PER_QUERY = 1000
 # Cheaper than reading them one by one, and enough to tell which ones moved; null where nothing was taken.

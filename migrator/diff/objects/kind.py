@@ -153,7 +153,7 @@ def listed(query: str) -> str:
 
 def in_order(query: str) -> str:
     """Return the SQL of a list whose order says nothing, in the same one on all servers."""
-    return listed(f"""select i.item from ({query}) i (item) order by i.item collate "C" """)
+    return listed(f"""select i.item from ({query}) i (item) order by i.item::text collate "C" """)
 
 
 def routine(oid: str) -> str:
