@@ -17,6 +17,7 @@ from migrator.context import FORWARD
 from migrator.copy import unlogged
 from migrator.diff.counts import Counted, count_tables
 from migrator.diff.looks import Verdict
+from migrator.diff.roots import foreign_tables
 from migrator.errors import OutOfOrder
 from migrator.events import StepProgress
 from migrator.pg.catalog import all_tables, label, published_tables, selected, unpublished_tables
@@ -134,7 +135,9 @@ def compared_tables(ctx: ReadContext) -> Compared:
         both=[t for key, t in wanted.items() if key in there],
         missing=missing,
         unstreamed=unstreamed,
-        left_out=dict(Counter(_why(ctx, t) for key, t in here.items() if key not in wanted)),
+        left_out=dict(
+            Counter([_why(ctx, t) for key, t in here.items() if key not in wanted] + _foreign(ctx))
+        ),
     )
 
 
@@ -157,6 +160,11 @@ def _why(ctx: ReadContext, table: Table) -> str:
     if not selected(table.schema, table.name, ctx.config.tables):
         return "excluded"
     return "unlogged" if table.persistence == "u" else "new"
+
+
+def _foreign(ctx: ReadContext) -> list[str]:
+    found = foreign_tables(ctx.source)
+    return ["foreign" if selected(*name, ctx.config.tables) else "excluded" for name in found]
 
 
 def _told(ctx: ReadContext, found: Counted, unstreamed: dict[int, str]) -> TableCount:

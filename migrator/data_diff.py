@@ -20,7 +20,7 @@ from migrator.diff.fix import script, statements
 from migrator.diff.outcomes import told
 from migrator.diff.pairs import Pairs, Wanted
 from migrator.diff.proven import Proven, definition
-from migrator.diff.roots import tables_of_both
+from migrator.diff.roots import foreign_tables, tables_of_both
 from migrator.diff.run import Comparison
 from migrator.diff.subject import Options, Subject, choose
 from migrator.diff.visibility import position
@@ -121,7 +121,9 @@ def diff_databases(
     with reading(config, None, emit) as ctx:
         wanted, missing = tables_of_both(ctx.source, ctx.destination)
         with keeping(ctx, store, options) as keep:
-            return _compare(ctx, Subject(wanted, missing), options, keep=keep)
+            foreign = len(foreign_tables(ctx.source))
+            left_out = {"foreign": foreign} if foreign else {}
+            return _compare(ctx, Subject(wanted, missing, left_out=left_out), options, keep=keep)
 
 
 def _require_streaming(state: State) -> None:

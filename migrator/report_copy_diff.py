@@ -41,7 +41,7 @@ class SequencePosition(Report):
 class CopyDiffReport(Report):
     """Tables and sequences compared, what differs first.
 
-    ``left_out`` counts tables by the reason: excluded by ``[tables]``, unlogged, or new.
+    ``left_out`` counts tables by the reason: excluded by ``[tables]``, unlogged, new, or foreign.
 
     ``stream`` is forward, back once the destination takes the writes, or empty where there is none yet.
     """

@@ -101,8 +101,13 @@ class DataDiffReport(Report):
 
     @property
     def exit_code(self) -> int:
-        """Return 0 where all is equal, 4 where something differs, 5 where something is not decided."""
-        return {"equal": 0, "different": 4}.get(self.verdict, 5)
+        """Return 0 where all is equal, 4 where something differs, 5 where something is not decided.
+
+        Also 5 where tables were left out, unless those to compare were named.
+        """
+        if self.verdict == "different":
+            return 4
+        return 0 if self.verdict == "equal" and not self.left_out else 5
 
 
 def verdict_of(tables: tuple[TableDifference, ...]) -> str:

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from migrator.data_diff import Options, diff_databases
 from migrator.diff import hash_functions, units
+from migrator.render.diff import data_diff
 from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:
@@ -253,3 +254,18 @@ def test_equal_rows_without_a_key_are_counted_over_all_slices(
             connection.execute("analyze bag")
     (table,) = diff((source_database, destination_database)).tables
     assert (table.verdict, table.different, table.source, table.destination) == ("different", 1, 53, 54)
+
+
+def test_all_is_equal_only_where_nothing_is_left_out_unless_tables_are_named(
+    source_database: str, destination_database: str
+) -> None:
+    both = (source_database, destination_database)
+    for url in both:
+        with connect(url) as connection:
+            connection.execute("create table here (id int primary key)")
+            connection.execute("create foreign data wrapper far; create server far foreign data wrapper far")
+            connection.execute("create foreign table there (id int) server far")
+    report = diff(both)
+    assert (report.verdict, report.left_out, report.exit_code) == ("equal", {"foreign": 1}, 5)
+    assert "  not compared: 1 table foreign: another server has the rows" in data_diff(report)
+    assert diff(both, "*").exit_code == 0

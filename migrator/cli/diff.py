@@ -90,8 +90,8 @@ def command(
 
     With --schema every object's definition, owner and effective privileges are compared instead.
 
-    Exit code 0 when all rows are equal, 4 when some differ, 5 when something could not be decided, or
-    not compared.
+    Exit code 0 when all rows are equal, 4 when some differ, 5 when something could not be decided, or was
+    not compared: also what [tables] excludes, unless the tables to compare are named, if only by '*'.
     """
     _refuse_half(source, destination)
     if data and schemas:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from migrator.diff.pairs import Wanted
-from migrator.pg.catalog import all_tables, label
+from migrator.pg.catalog import NOT_OF_EXTENSION, USER_SCHEMA, all_tables, label
 
 if TYPE_CHECKING:
     from migrator.diff.content import Name
@@ -38,6 +38,14 @@ join pg_catalog.pg_class c on c.oid = t.oid and c.relkind = 'r'
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 order by 1, 2, 3, 4
 """
+FOREIGN = f"""
+select n.nspname as schema, c.relname as name
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'f'
+  and {USER_SCHEMA}
+  and {NOT_OF_EXTENSION}
+"""
 
 
 class Leaf(NamedTuple):
@@ -66,6 +74,11 @@ def tables_of_both(source: ReadSession, destination: ReadSession) -> tuple[list[
     lacking = ((source, tables[1] - tables[0]), (destination, tables[0] - tables[1]))
     missing = {label(*n): f"the {session.side} does not have it" for session, names in lacking for n in names}
     return wanted, missing
+
+
+def foreign_tables(session: ReadSession) -> list[tuple[str, str]]:
+    """Return schema and name of all user tables whose rows another server has."""
+    return [(row.schema, row.name) for row in session.rows(FOREIGN)]
 
 
 def _trees(session: ReadSession) -> dict[Name, tuple[Leaf, ...]]:

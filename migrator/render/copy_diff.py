@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrator.render.left_out import left_out
 from migrator.render.units import columns, count_text, plural, seconds_text, visible
 
 if TYPE_CHECKING:
@@ -13,11 +14,6 @@ STREAMS = {
     "forward": "source → destination",
     "back": "destination → source",
     "": "no stream yet",
-}
-LEFT_OUT = {
-    "excluded": "excluded by [tables]",
-    "unlogged": "unlogged and not carried",
-    "new": "made since the cutover and not carried back",
 }
 # What is told by its number, unless more is asked for.
 QUIET = ("equal", "ahead")
@@ -38,10 +34,7 @@ def copy_diff(report: CopyDiffReport, verbose: bool = False) -> list[str]:
     lines.append(f"  {total} · {seconds_text(report.seconds)}")
     if report.stream == "forward" and any(t.verdict == "moving" for t in report.tables):
         lines.append("  what is moving is compared exactly, row by row, at the cutover ([cutover] prove)")
-    lines += [
-        f"  not compared: {plural(count, 'table')} {LEFT_OUT[why]}" for why, count in report.left_out.items()
-    ]
-    return lines
+    return lines + left_out(report.left_out)
 
 
 def _table(table: TableCount) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrator.render.left_out import left_out
 from migrator.render.units import columns, count_text, plural, seconds_text, visible
 
 if TYPE_CHECKING:
@@ -13,11 +14,6 @@ STREAMS = {
     "forward": "source → destination",
     "back": "destination → source",
     "": "no stream: equal only as far as nothing was written meanwhile",
-}
-LEFT_OUT = {
-    "excluded": "excluded by [tables]",
-    "unlogged": "unlogged and not carried",
-    "new": "made since the cutover and not carried back",
 }
 # A value is cut here, to keep a row's two sides beside each other.
 WIDTH = 60
@@ -41,10 +37,7 @@ def data_diff(report: DataDiffReport, verbose: bool = False) -> list[str]:
     lines.append(f"  {report.verdict}: {total} · {seconds_text(report.seconds)}")
     if report.resumed:
         lines.append(f"  {plural(report.resumed, 'unit')} of these from a run before, which was cut short")
-    lines += [
-        f"  not compared: {plural(count, 'table')} {LEFT_OUT[why]}" for why, count in report.left_out.items()
-    ]
-    return lines
+    return lines + left_out(report.left_out)
 
 
 def _table(table: TableDifference) -> list[str]:
