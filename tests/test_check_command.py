@@ -15,6 +15,7 @@ from migrator.render.findings import SHOWN
 from migrator.waivers import UnusableWaiver, parse, reason
 from tests.fixtures.findings import execute
 from tests.fixtures.roles import ensure_roles
+from tests.fixtures.servers import psql_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +121,7 @@ def test_the_fixes_as_a_script_for_psql_mend_each_side(
     assert stat.S_IMODE(script.stat().st_mode) == 0o600
     again = move().run("check", "--fix-sql", str(script), check=False)
     assert (again.returncode, "exists and was not touched" in again.stderr) == (3, True)
-    psql = source_cluster.bin_dir / "psql"
+    psql = psql_of(source_cluster)
     for side, url in (("source", source_database), ("destination", destination_database)):
         command = [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", f"{side}=1", "-f", script, url]
         done = subprocess.run(command, capture_output=True, text=True)

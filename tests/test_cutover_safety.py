@@ -51,7 +51,7 @@ select count(*) = 1
    and l.relation = to_regclass(%s)
    and l.mode = 'ShareRowExclusiveLock'
    and not l.granted
-   and clock_timestamp() - l.waitstart > %s::interval
+   and clock_timestamp() - coalesce((to_jsonb(l) ->> 'waitstart')::timestamptz, a.query_start) > %s::interval
 """
 WORKER = "select pid from pg_stat_subscription where subname ~ '^migrator_' and pid is not null"
 

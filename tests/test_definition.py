@@ -20,7 +20,7 @@ from migrator.demo.servers import EmbeddedServer, find_binaries
 from migrator.manual.definition import definition, read_inventory
 from migrator.manual.plain_hba import usable
 from tests.fixtures import pigsty
-from tests.fixtures.servers import TEST_SETTINGS, connect
+from tests.fixtures.servers import TEST_SETTINGS, connect, psql_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -221,7 +221,7 @@ def load(server: EmbeddedServer, *scripts: str) -> None:
         file = server.directory / f"script{number}.sql"
         file.write_text(script, encoding="utf-8")
         url = server.url("postgres")
-        words = [server.bin_dir / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-", url]
+        words = [psql_of(server), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-", url]
         with file.open("rb") as stdin:
             options = spawn_options(server.directory)
             done = subprocess.run(words, stdin=stdin, capture_output=True, text=True, **options)

@@ -20,7 +20,7 @@ from migrator.errors import OutOfOrder
 from migrator.switchover import recopy
 from tests.fixtures import small
 from tests.fixtures.road import STUBBORN, Road, before, standing
-from tests.fixtures.servers import connect
+from tests.fixtures.servers import connect, psql_of
 from tests.test_copy_diff import Told, behind_its_back, command, waiting_for_a_standby
 from tests.test_diff_data import IDENTITIES, ROWS, SPOILED, SPOILED_TABLES, TABLES, TYPES
 
@@ -73,7 +73,7 @@ def psql(source_cluster: EmbeddedServer) -> Callable[..., None]:
     """Run a script by psql."""
 
     def run_script(url: str, script: Path, *options: str) -> None:
-        words = [str(source_cluster.bin_dir / "psql"), "-X", "-q", *options, "-f", str(script), url]
+        words = [str(psql_of(source_cluster)), "-X", "-q", *options, "-f", str(script), url]
         ended = subprocess.run(words, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stderr) == (0, "")
 

@@ -107,7 +107,9 @@ TRAPS = {
 @pytest.fixture(scope="module")
 def unlike(source_cluster: EmbeddedServer, destination_cluster: EmbeddedServer) -> Iterator[tuple[str, str]]:
     """Two databases with the same rows and nothing else in common."""
-    source = source_cluster.create_database("traps", encoding="LATIN1", template="template0", locale="C")
+    source = source_cluster.create_database(
+        "traps", encoding="LATIN1", template="template0", lc_collate="C", lc_ctype="C"
+    )
     destination = destination_cluster.create_database("traps")
     for url, schema in ((source, SOURCE), (destination, DESTINATION)):
         with connect(url, client_encoding="utf8") as connection:

@@ -83,7 +83,7 @@ def pair(
 @pytest.fixture
 def open_transaction(pair: Pair) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(pair.source, application_name="month end") as connection:
-        connection.execute("insert into ledger (token) values (gen_random_uuid())")
+        connection.execute("insert into ledger (token) values (md5(random()::text)::uuid)")
         yield connection
         connection.rollback()
 

@@ -233,7 +233,7 @@ def test_the_hand_over_waits_for_the_slowest_stream_and_names_it(
 
         def hold() -> None:
             blocker.execute("lock table ledger in access exclusive mode")
-            moved.on_source("insert into ledger (token) values (gen_random_uuid())")
+            moved.on_source("insert into ledger (token) values (md5(random()::text)::uuid)")
 
         before(monkeypatch, procedure, "lock_and_fence", hold)
         started = time.monotonic()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from sys import intern
 from typing import TYPE_CHECKING, NamedTuple
 
-from migrator.diff.found import FENCE, OF_ROOT, RELATION, mine
+from migrator.diff.found import FENCE, OF_ROOT, RELATION, mine, not_made_along
 
 if TYPE_CHECKING:
     from migrator.pg.session import ReadSession
@@ -154,9 +154,11 @@ KINDS: tuple[Kind, ...] = (
         f"""pg_catalog.pg_proc p
             join pg_catalog.pg_namespace n on n.oid = p.pronamespace
             join pg_catalog.pg_language l on l.oid = p.prolang
-            where {mine("pg_proc", "p.oid")}""",
+            where {mine("pg_proc", "p.oid")}
+              and {not_made_along("pg_proc", "p.oid")}""",
     ),
-    # Those that come with a table, an array or a range (multirange) go with these.
+    # Those that come with a table, an array or a range (multirange) go with these, and so do the functions
+    # that construct them: before 14 ranges had fewer.
     Kind(
         NAMED.format(kind="type", name="t.typname"),
         "t.typtype::text",
@@ -208,7 +210,8 @@ KINDS: tuple[Kind, ...] = (
         GRANTS.format(owner="p.proowner", acl="p.proacl"),
         f"""pg_catalog.pg_proc p
             join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-            where {mine("pg_proc", "p.oid")}""",
+            where {mine("pg_proc", "p.oid")}
+              and {not_made_along("pg_proc", "p.oid")}""",
     ),
 )
 

@@ -190,7 +190,7 @@ class WritableRegistry(Registry):
 
     def record(self, event: str, detail: dict[str, Any]) -> None:
         """Write what happened; commits with the surrounding transaction, if there is one."""
-        self.session.run(self.query(RECORD), [event, json.dumps(detail, default=str)])
+        self.session.run(self.query(RECORD), [event, json.dumps(detail, default=str, ensure_ascii=False)])
 
     def forget(self, event: str) -> None:
         """Take an event out of the journal."""
