@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -271,3 +272,28 @@ def test_all_is_equal_only_where_nothing_is_left_out_unless_tables_are_named(
     assert (report.verdict, report.left_out, report.exit_code) == ("equal", {"foreign": 1}, 5)
     assert "  not compared: 1 table foreign: another server has the rows" in data_diff(report)
     assert diff(both, "*").exit_code == 0
+
+
+BLIND = "create collation blind (provider = icu, locale = 'und-u-ks-level1', deterministic = false)"
+
+
+def test_what_a_blind_collation_calls_equal_is_told_apart(
+    source_database: str, destination_database: str
+) -> None:
+    both = (source_database, destination_database)
+    for number, url in enumerate(both):
+        with connect(url) as connection:
+            try:
+                connection.execute(BLIND)
+            except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedObject) as error:
+                pytest.skip(f"needs servers of 12 or later that are built with ICU: {error}")
+            connection.execute(
+                "create table named (name text collate blind primary key, t text collate blind)"
+            )
+            rows = [("same", "same"), ("é", "x"), ("key", "é"), (("Other", "other")[number], "x")]
+            connection.cursor().executemany("insert into named values (%s, %s)", rows)
+    assert diff(both, "named").tables[0].different == 2
+    with connect(destination_database) as connection:
+        connection.execute("update named set t = 'e' where name = 'key'")
+    (table,) = diff(both).tables
+    assert (table.verdict, told(table)) == ("different", {"Other", "other", "key"})
