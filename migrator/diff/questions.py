@@ -61,7 +61,8 @@ class Questions:
     @classmethod
     def about(cls, language: RowHash, one: Content, other: Content) -> Questions:
         """Return the questions about a table whose columns are the same on both sides."""
-        key = one.key if one.key == other.key else ()
+        parts = [c for c in (*one.columns, *other.columns) if c.name in one.key]
+        key = one.key if one.key == other.key and language.is_readable(parts) else ()
         return cls(key, language.expressions(one, other, key))
 
     def total(self, table: Content, where: sql.Composable | None = None) -> sql.Composed:

@@ -35,6 +35,8 @@ from migrator.pg.session import PINNED
 from migrator.pg.versions import Feature, has
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from migrator.diff.content import Column, Content
     from migrator.diff.snapshots import Reader
 
@@ -43,6 +45,12 @@ UTF8 = "pg_catalog.convert_to({}, 'UTF8')"
 HEX = "pg_catalog.encode({}, 'hex')"
 # Every bit but those of a NaN, of which there are many that print alike.
 FLOAT = "case when {0} = 'NaN' then '\\x'::bytea else pg_catalog.float8send({0}::float8) end"
+# All digits, by the same rule on every version.
+EXACT_FLOAT = """
+case when {0} in ('NaN', 'Infinity', '-Infinity') then {0}::text
+     else pg_catalog.btrim(pg_catalog.to_char({0}::float8, '9.9999999999999999EEEE'))
+end
+"""
 # What the output function writes, whatever casts there are; null and empty apart.
 ROW = "row({})::text"
 # A long value is compared by its digest and shown by its beginning.
@@ -81,6 +89,7 @@ EXACT = {
 # How many columns' hashes are put into each other: an expression's depth is limited.
 DEPTH = 50
 BYTES, TEXTS, PADDED, NUMERIC, FLOATS = 17, {25, 1043}, 1042, 1700, {700, 701}
+FLOAT_ARRAYS = {1021, 1022}
 
 
 class Way(Enum):
@@ -147,6 +156,13 @@ class RowHash:
     def function(self) -> str:
         """Return what a row is hashed by."""
         return {RECORD: "column hashes", EXTENDED: "hashtextextended"}.get(self._hash, "md5")
+
+    def is_readable(self, columns: Iterable[Column]) -> bool:
+        """Return whether rows can be found again by the texts of these columns.
+
+        Where floating-point numbers are printed by fewer digits, types that may have some inside cannot.
+        """
+        return not self.plain_floats or all(c.plain and c.oid not in FLOAT_ARRAYS for c in columns)
 
     def expressions(self, one: Content, other: Content, key: tuple[str, ...]) -> Expressions:
         """Return what to ask of two tables that have the same columns."""
@@ -226,8 +242,8 @@ class RowHash:
     def _text(self, name: str, how: Way, *, back: bool = False) -> sql.Composable:
         """Return a column's text; ``back`` is what can be read as a value again, and knows no null."""
         column = sql.Identifier("t", name)
-        if how is Way.FLOAT and self.plain_floats and not back:
-            return sql.SQL(HEX.format(FLOAT)).format(column)
+        if how is Way.FLOAT and self.plain_floats:
+            return sql.SQL(EXACT_FLOAT if back else HEX.format(FLOAT)).format(column)
         if how is Way.ROW:
             return sql.SQL("pg_catalog.concat({})" if back else ROW).format(column)
         return sql.SQL("{}::text").format(column)
