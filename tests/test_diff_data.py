@@ -242,7 +242,7 @@ def test_every_planted_difference_is_proven_and_none_else(moved: Road, tmp_path:
     assert diff(moved).verdict == "equal"
 
 
-def assert_planted(report: DataDiffReport, first_key: str = "0.3333333333333333") -> None:
+def assert_planted(report: DataDiffReport) -> None:
     """Make sure that all of SPOILED is told, and nothing else."""
     found = tables(report)
     assert (report.verdict, report.exit_code) == ("different", 4)
@@ -256,7 +256,8 @@ def assert_planted(report: DataDiffReport, first_key: str = "0.3333333333333333"
         ("('1', '1')", "destination"), ("(None, None)", "destination"), ("('2', '2')", "source")
     }  # fmt: skip
     assert found["bag"].different == 4
-    assert told(found[quoted].rows) == {(f"k1\n, {first_key}", "v")}
+    ((key, column),) = told(found[quoted].rows)
+    assert (key[:5], float(key[5:]), column) == ("k1\n, ", 1 / 3, "v")
     assert told(found["lonely"].rows) == {("(None, None)", "destination")}
     assert told(found["uq"].rows) == {("1", "b"), ("2", "source"), ("1000", "destination")}
     assert told(found["part_2"].rows) == {("40, 2020-01-10", "source"), ("1000, 2020-01-10", "destination")}
@@ -300,7 +301,7 @@ def test_it_is_all_the_same_in_ranges_slices_and_buckets_and_by_older_hashes(
         # As with a server before 12.
         monkeypatch.setitem(SINCE, Feature.SHORTEST_FLOATS, 990000)
         report = diff(moved)
-        assert_planted(report, "3.3333333333333331e-01")
+        assert_planted(report)
         # As many as there are, whatever is looked at at a time.
         with monkeypatch.context() as patch:
             patch.setattr(scan, "FETCHED", 300)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from migrator.diff.questions import readable
-from migrator.diff.row_hash import PADDED
+from migrator.diff.ways import PADDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

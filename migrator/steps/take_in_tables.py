@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from migrator.context import ReadContext, WriteContext
 
 ADD = "alter publication {name} add table {tables}"
+# A transaction that wrote to a table before it was added, and ended later, leaves the stream with what it
+# knew of the publication then: all changes of the table would be passed over. So do servers before 13, and
+# older releases of others (checks/server_versions.py). When such transactions have ended, a change of the
+# list has the stream read it again; of our own heartbeat, in one transaction, it changes nothing.
+RENEW = ("alter publication {name} drop table {heartbeat}", "alter publication {name} add table {heartbeat}")
 # As a table is entered that was copied at a position of its own (documentation 52.55): the stream carries
 # what was committed from there on. ``refresh publication`` would have it carry all it has kept.
 SUBSCRIBE = """
@@ -88,6 +93,9 @@ class TakeInTables(Step):
             self._publish(ctx, new)
             copied.empty(ctx, new)
             ctx.emit(CopyStarted(tuple((t.label, t.bytes) for t in new), resumed=True))
+            with later_snapshot(ctx, new):
+                # Whoever ran when they were added has ended.
+                self._renew(ctx)
             with later_snapshot(ctx, new) as snapshot:
                 transfer(ctx, new, snapshot, attach=False)
         self._attach(ctx, self._unattached(ctx))
@@ -102,6 +110,14 @@ class TakeInTables(Step):
                     [snapshot.position for _ in new],
                 ],
             )
+
+    def _renew(self, ctx: WriteContext) -> None:
+        stream = publication.published_streams(ctx.source, ctx.names)[0]
+        heartbeat = publication.only([sql.Identifier(ctx.names.schema, stream.heartbeat)])
+        with ctx.write_source.transaction():
+            for statement in RENEW:
+                name = sql.Identifier(stream.publication)
+                ctx.write_source.run(sql.SQL(statement).format(name=name, heartbeat=heartbeat))
 
     def _missing(self, ctx: ReadContext) -> list[Table]:
         have = {(t.schema, t.name) for t in all_tables(ctx.destination)}
