@@ -335,7 +335,7 @@ def test_a_function_that_everybody_may_execute_after_a_restore_is_found(
     run(source_database, "create function secret() returns int language sql as 'select 1'")
     run(source_database, "alter default privileges grant execute on functions to public")
     restore(source_database, destination, "--no-privileges")
-    (found,) = compared(source_database, destination).differences
+    (found,) = (d for d in compared(source_database, destination).differences if d.name != "public")
     assert said(found) == "function public.secret() privileges"
     assert [found.properties[0].source, found.properties[0].destination] == [
         ["OWNER: EXECUTE"],
@@ -352,7 +352,9 @@ def test_names_are_ordered_alike_whatever_the_encoding(
         for name in ("z", "é", "ÿ", "Z", "_", "a b", "a"):
             run(url, f'create table "{name}" (id int)')
     run(source, 'create table "¼" (id int)')
-    assert told(compared(source, destination_database)) == {'table public."¼" <'}
+    # The schema itself came to be another one with 15.
+    found = told(compared(source, destination_database)) - {"schema public owner,privileges"}
+    assert found == {'table public."¼" <'}
 
 
 def test_what_a_role_may_not_see_is_not_called_equal(both: tuple[str, str]) -> None:
