@@ -120,10 +120,10 @@ def diff_databases(
     )
     with reading(config, None, emit) as ctx:
         wanted, missing = tables_of_both(ctx.source, ctx.destination)
+        foreign = len(foreign_tables(ctx.source))
+        subject = Subject(wanted, missing, left_out={"foreign": foreign} if foreign else {})
         with keeping(ctx, store, options) as keep:
-            foreign = len(foreign_tables(ctx.source))
-            left_out = {"foreign": foreign} if foreign else {}
-            return _compare(ctx, Subject(wanted, missing, left_out=left_out), options, keep=keep)
+            return _compare(ctx, subject, options, keep=keep)
 
 
 def _require_streaming(state: State) -> None:

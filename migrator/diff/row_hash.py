@@ -6,10 +6,10 @@ table's hashes tells nothing of the rows' order, which collations and files deci
 suspicion only; the verdict is on values.
 
 At best every column is hashed by its type's own function, seeded by the hash of the columns before: that
-costs a third of what a record's hash does, and less than a tenth of a text's. A column is hashed as it is
-where its type calls equal only what prints alike; others go as their text: enums (their hash is an object
-id), intervals, numerics without a scale and JSON (1.0 is 1.00), types without such a function, everything
-that is not PostgreSQL's own.
+costs less than half of what a record's hash does, and less than a tenth of a text's. A column is hashed as
+it is where its type calls equal only what prints alike; others go as their text: enums (their hash is an
+object id), intervals, numerics without a scale and JSON (1.0 is 1.00), types without such a function,
+everything that is not PostgreSQL's own.
 """
 
 from __future__ import annotations

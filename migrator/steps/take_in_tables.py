@@ -49,8 +49,9 @@ class TakeInTables(Step):
     Changes: creates the missing tables (with the sequences that they own) on the destination as
     ``pg_dump`` writes them, adds to our publication those that ``[tables]`` takes in (of several to that of
     the tables they are tied to, or else to the least loaded), copies their rows
-    and builds their indexes, and has the stream carry each from its own snapshot on. The steps that
-    follow add the rest.
+    and builds their indexes, and has the stream carry each from its own snapshot on. Our heartbeat leaves
+    the publication and comes back in one transaction, so that the stream reads the list again. The steps
+    that follow add the rest.
     Recognised by: every table of the source is on the destination, every one that ``[tables]`` takes in
     is published and subscribed.
     Locks and cost: ``share update exclusive`` on the new tables of the source for an instant. The stream
