@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from psycopg import sql
@@ -87,6 +87,7 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1) | st.text
 
 
 @given(TEXTS)
+@example("__0__")
 def test_any_text_stays_a_text_in_markdown(value: str) -> None:
     wanted = visible(value)
     table = f"| a | b |\n|---|---|\n| {markdown.text(value)} | next |\n"

@@ -11,7 +11,8 @@ import re
 from migrator.render.units import visible
 
 # As references, which mean the same inside and outside of a table, where a backslash does not.
-_SYNTAX = re.compile(r"[\\`*\[\]<>&|~$#!]|(?<!\w)_|_(?!\w)")
+# An underscore stands for itself between letters only, and next to another one it is not.
+_SYNTAX = re.compile(r"[\\`*\[\]<>&|~$#!]|(?<![^\W_])_|_(?![^\W_])")
 
 
 class Markdown(str):
