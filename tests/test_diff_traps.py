@@ -14,7 +14,7 @@ from migrator.render.diff import data_diff
 from tests.fixtures.servers import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from migrator.demo.servers import EmbeddedServer
     from migrator.report_diff import DataDiffReport, TableDifference
@@ -297,3 +297,66 @@ def test_what_a_blind_collation_calls_equal_is_told_apart(
         connection.execute("update named set t = 'e' where name = 'key'")
     (table,) = diff(both).tables
     assert (table.verdict, told(table)) == ("different", {"Other", "other", "key"})
+
+
+FIFTY = ", ".join(f"a{n:02} int not null default 0" for n in range(48))
+FLOATS = ", ".join(f"f{n} float8" for n in range(3))
+# What PostgreSQL's functions leave of a value: columns behind the key, the rows of either side.
+LIKENESSES = {
+    "weights that cancel in a row": ("a numeric(12, 2), b numeric(12, 2)", ["5, 1.5"], ["50000, 15000"]),
+    "weights that are exchanged": ("a numeric(12, 2), b numeric(12, 2)", ["5, 15000"], ["50000, 1.5"]),
+    "factors of ten thousand": (
+        "n numeric(12, 2) not null", [f"{n}" for n in range(1, 9)], [f"{n}0000" for n in range(1, 9)]
+    ),
+    "two rows' factors": ("n numeric(12, 2) not null", ["1", "10000"], ["10000", "1"]),
+    "no numbers and zeros": (
+        "a numeric(12, 2) not null, b numeric(12, 2) not null", ["'NaN', 'NaN'"], ["0, 0"]
+    ),
+    "no number and zero in two rows": ("z numeric(12, 2) not null", ["0", "'NaN'"], ["'NaN'", "0"]),
+    "nullable ones": ("a numeric(12, 2), b int, c numeric(12, 2)", ["'NaN', 1, 0"], ["0, 1, 'NaN'"]),
+    "one of each": ("x numeric(12, 2), y numeric(12, 2) not null", ["5, 0"], ["50000, 'NaN'"]),
+    "the first day": (
+        "a date not null, b date not null", ["'4714-11-24 BC', '2020-1-1'"], ["'2020-1-1', '4714-11-24 BC'"]
+    ),
+    "zeros and nulls": (FLOATS, ["0, null, null"], ["'-0', '-0', '-0'"]),
+    "columns of two groups": (
+        f"{FIFTY}, b0 int not null default 0, b1 int, b2 int not null default 0, b3 int not null default 0",
+        [f"{'0, ' * 48}0, 5, 0, 5"], [f"{'0, ' * 48}0, 6, 0, 6"]
+    ),
+}  # fmt: skip
+
+
+def test_values_that_leave_the_same_of_themselves_are_told_apart(
+    source_database: str, destination_database: str
+) -> None:
+    both = (source_database, destination_database)
+    for number, url in enumerate(both):
+        with connect(url) as connection:
+            for name, (columns, *sides) in LIKENESSES.items():
+                connection.execute(f'create table "{name}" (" id" int primary key, {columns})')
+                rows = ", ".join(f"({key}, {row})" for key, row in enumerate(sides[number]))
+                connection.execute(f'insert into "{name}" values {rows}')
+    equal = [t.table for t in diff(both).tables if t.verdict != "different"]
+    assert equal == []
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_long_texts_are_the_same_in_any_encoding(
+    encoding: str,
+    source_cluster: EmbeddedServer,
+    destination_database: str,
+    new_database: Callable[..., str],
+) -> None:
+    other = {"encoding": encoding, "template": "template0", "lc_collate": "C", "lc_ctype": "C"}
+    both = (new_database(source_cluster, **other), destination_database)
+    for url in both:
+        with connect(url, client_encoding="utf8") as connection:
+            connection.execute("create table long (id int primary key, t text, n int)")
+            rows = enumerate(("é" * 600, "aé" * 700, "a" + "é" * 700, "é"))
+            connection.cursor().executemany("insert into long (id, t) values (%s, %s)", list(rows))
+    assert diff(both).verdict == "equal"
+    with connect(destination_database) as connection:
+        connection.execute("update long set n = 1")
+    (table,) = diff(both).tables
+    assert {column[0] for row in table.rows for column in row.columns} == {"n"}
+    assert table.different == 4

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 # The hash of one column is the seed of the next one's: it costs nothing to put them together, and tells which
-# column a value is in. ``{seed}``, which holds the columns before, may stand in each but once. ``{mark}`` and
-# ``{other}`` are numbers of the column's own.
+# column a value is in. ``{seed}``, which holds the columns before, may stand in each but once. Last must be a
+# function that mixes: not one that may return its seed, or adds to a hash.
 CALL = "pg_catalog.{name}({{value}}, {{seed}})"
 TEXT_HASH = 'pg_catalog.hashtextextended({value}::text collate "C", {seed})'
 # The halves of eight bytes are added up before they are hashed. Two values of which that is the same are
@@ -23,9 +23,10 @@ FUNCTIONS = {
 } | {
     16: "pg_catalog.hashint4extended({value}::int4, {seed})",
     20: "pg_catalog.hashint8extended({value}, ({seed}) # {value})",
-    # The sign is left out, and what is no number hashes to the seed.
+    # The sign is left out, the weight is added to the hash, zero and what is no number hash to the seed.
     1700: """
-pg_catalog.hash_numeric_extended({value}, ({seed}) # case when {value} < 0 then {mark} else {other} end)
+pg_catalog.hashint4extended(case when {value} < 0 then 1 else 0 end,
+                            pg_catalog.hash_numeric_extended({value}, {seed}))
 """,
     1083: TEXT_HASH,
     1114: MOMENT_HASH.replace("{utc}", "{value}").replace(
@@ -35,22 +36,20 @@ pg_catalog.hash_numeric_extended({value}, ({seed}) # case when {value} < 0 then 
     1184: MOMENT_HASH.replace("{utc}", "pg_catalog.timezone('0'::interval, {value})").replace(
         "{distance}", "pg_catalog.tstzrange_subdiff({value}, timestamptz '2000-01-01 00:00:00+00')"
     ),
-    # Infinite dates have a distance, but no number of days.
+    # Infinite dates have a distance, but no number of days; none of them is 0, which hashes to the seed.
     1082: """
-pg_catalog.hashfloat8extended(pg_catalog.daterange_subdiff({value}, date '4714-11-24 BC'), {seed})
+pg_catalog.hashfloat8extended(pg_catalog.daterange_subdiff({value}, date '4714-11-24 BC') + 1, {seed})
 """,
 }  # fmt: skip
 # Zero hashes to the seed, and one that prints as -0 is called equal to one that does not.
 FLOAT_HASH = """
-pg_catalog.hashfloat8extended({value}::float8, ({seed}) # case when {value} <> 0 then 0
-                                                               when {value}::text = '-0' then {mark}
-                                                               else {other}
-                                                          end)
+pg_catalog.hashint4extended(case when {value} <> 0 then 0 when {value}::text = '-0' then 1 else 2 end,
+                            pg_catalog.hashfloat8extended({value}::float8, {seed}))
 """
 # Hashes that were added up bit by bit: what two rows have swapped would leave the sum of both as it was.
 MIXED = "pg_catalog.hashint4extended(0, {seed})"
 # Of types whose function cannot be called by name, all together.
-RECORD = "pg_catalog.hash_record_extended({row}, {mark})"
+RECORD = "pg_catalog.hash_record_extended({row}, {seed})"
 EXTENDED = 'pg_catalog.hashtextextended({line} collate "C", 0)'
 DIGEST = "('x' || pg_catalog.substr(pg_catalog.md5({line}), 1, 16))::bit(64)::bigint"
 # What both must hash to the same: hash functions are the server's own.

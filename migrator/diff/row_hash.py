@@ -15,7 +15,7 @@ everything that is not PostgreSQL's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psycopg import sql
 
@@ -56,14 +56,14 @@ ROW = "row({})::text"
 # A long value is compared by its digest and shown by its beginning.
 LONG, SHOWN = 1000, 60
 SHORT = """
-case when pg_catalog.octet_length({text}) <= {long} then {text}
+case when pg_catalog.octet_length({measured}) <= {long} then {text}
      else pg_catalog.left({text}, {shown}) || '... ' || pg_catalog.length({text}) || ' characters '
           || {digest}
 end
 """
 # The same of bytes, whose text may be longer than a text can be.
 SHORT_BYTES = """
-case when pg_catalog.octet_length({bytes}) <= {long} then {bytes}::text
+case when pg_catalog.octet_length({bytes}) <= {long} then {whole}
      else '\\x' || pg_catalog.encode(pg_catalog.substr({bytes}, 1, {shown}), 'hex') || '... '
           || pg_catalog.octet_length({bytes}) || ' bytes ' || {digest}
 end
@@ -108,7 +108,10 @@ class RowHash:
         # what is inside of other types to 15 digits.
         self.plain_floats = not all(has(v, Feature.SHORTEST_FLOATS) for v in versions)
         self.prepare(both)
-        self._one_encoding = len({session.value(ENCODING) for session in both}) == 1
+        encodings = {session.value(ENCODING) for session in both}
+        self._one_encoding = len(encodings) == 1
+        # What is no text to the server is not cut as one.
+        self._bytewise = "SQL_ASCII" in encodings
         features = ((RECORD, Feature.RECORD_HASHES), (EXTENDED, Feature.EXTENDED_HASHES))
         usable = [h for h, feature in features if all(has(v, feature) for v in versions)]
         self._hash = next((h for h in usable if _is_common(both, h)), DIGEST)
@@ -164,21 +167,20 @@ class RowHash:
         """
         apart: list[sql.Composable] = []
         others: list[sql.Composable] = []
-        strict: list[tuple[str, dict[str, Any]]] = []
+        strict: list[tuple[str, sql.Composable]] = []
         for number, (column, how) in enumerate(columns, 1):
             value = self._native(column.name, how)
-            parts = {"value": value, "mark": _mark(2 * number), "other": _mark(2 * number + 1)}
             if (function := self._function(column, how)) is None:
                 others.append(value)
             elif column.nullable:
-                known = sql.SQL(function).format(**parts, seed=_mark(number))
-                apart.append(sql.SQL("coalesce({}, {})").format(known, parts["mark"]))
+                known = sql.SQL(function).format(value=value, seed=_mark(2 * number))
+                apart.append(sql.SQL("coalesce({}, {})").format(known, _mark(2 * number + 1)))
             else:
-                strict.append((function, parts))
+                strict.append((function, value))
         if others:
-            apart.append(sql.SQL(RECORD).format(row=_row(others), mark=0))
+            apart.append(sql.SQL(RECORD).format(row=_row(others), seed=_mark(0)))
         for begin in range(DEPTH, len(strict), DEPTH):
-            seed = sql.SQL("{}").format(_mark(begin))
+            seed = sql.SQL("{}").format(_mark(-begin))
             apart.append(_chain(strict[begin : begin + DEPTH], seed))
         seed = sql.SQL(" # ").join(apart or [sql.Literal(0)])
         return _chain(strict[:DEPTH], seed) if strict else sql.SQL(MIXED).format(seed=seed)
@@ -222,11 +224,19 @@ class RowHash:
         if how is Way.AS_IS and column.oid == BYTES:
             value: sql.Composable = sql.Identifier("t", column.name)
             digest = sql.SQL(self._long_bytes).format(value)
-            return sql.SQL(SHORT_BYTES).format(bytes=value, long=LONG, shown=SHOWN // 2, digest=digest)
+            whole = sql.SQL("{}::text").format(value)
+            return sql.SQL(SHORT_BYTES).format(
+                bytes=value, whole=whole, long=LONG, shown=SHOWN // 2, digest=digest
+            )
         text = self._text(column.name, how)
-        return sql.SQL(SHORT).format(
-            text=text, long=LONG, shown=SHOWN, digest=sql.SQL(self._long).format(text)
-        )
+        bytes_ = sql.SQL(UTF8).format(text)
+        digest = sql.SQL(self._long).format(text)
+        if self._bytewise:
+            return sql.SQL(SHORT_BYTES).format(
+                bytes=bytes_, whole=text, long=LONG, shown=SHOWN // 2, digest=digest
+            )
+        measured = text if self._one_encoding else bytes_
+        return sql.SQL(SHORT).format(text=text, measured=measured, long=LONG, shown=SHOWN, digest=digest)
 
     def _require_pinned(self, both: Reader) -> None:
         wanted = {**{name: PINNED[name] for name in PRINTING}, "client_encoding": "UTF8"}
@@ -255,15 +265,18 @@ def _texts(columns: list[sql.Composable]) -> sql.Composed:
     return sql.SQL("array[{}]::text[]").format(sql.SQL(", ").join(columns))
 
 
-def _chain(columns: list[tuple[str, dict[str, Any]]], seed: sql.Composed) -> sql.Composed:
-    for function, parts in columns:
-        seed = sql.SQL(function).format(**parts, seed=seed)
+def _chain(columns: list[tuple[str, sql.Composable]], seed: sql.Composed) -> sql.Composed:
+    for function, value in columns:
+        seed = sql.SQL(function).format(value=value, seed=seed)
     return seed
 
 
 def _mark(number: int) -> int:
-    """Return a number of 64 bits that is far from any other one's."""
-    return (number * 0x9E3779B97F4A7C15 + 2**63) % 2**64 - 2**63
+    """Return a number of 64 bits that has nothing to do with any other one's, as splitmix64 makes them."""
+    mixed = (number + 1) * 0x9E3779B97F4A7C15 % 2**64
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+    return (mixed ^ mixed >> 31) - 2**63
 
 
 def _is_common(both: Reader, function: str) -> bool:
