@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -50,9 +50,15 @@ select c.relkind,
    and n.nspname !~ '^(pg_|migrator_)'
 """
 
+# The quicker one came with 11.
+HASHES: dict[int, LiteralString] = {
+    110000: "hashtextextended(t::text, 0)",
+    0: "('x' || substr(md5(t::text), 1, 16))::bit(64)::bigint",
+}
+
 CONTENT = """
 select count(*),
-       coalesce(sum(('x' || substr(md5(t::text), 1, 16))::bit(64)::bigint), 0)
+       coalesce(sum({hashed}), 0)
   from (select {columns} from {table} where {condition}) t
 """
 
@@ -135,6 +141,8 @@ def compare_all(
         _connect(destination_url) as destination,
         ThreadPoolExecutor(max_workers=2) as both,
     ):
+        oldest = min(side.info.server_version for side in (source, destination))
+        hashed = next(sql.SQL(text) for since, text in HASHES.items() if oldest >= since)
         here, there = _objects(source), _objects(destination)
         for key in sorted(here.keys() | there.keys()):
             kind, schema, relation = key
@@ -149,7 +157,7 @@ def compare_all(
             elif kind == "r" and here[key] != there[key]:
                 detail = f"columns {here[key]} on the source, {there[key]} on the destination"
             elif kind == "r":
-                query = _content_query(schema, relation, here[key], aside.get(name, ()))
+                query = _content_query(hashed, schema, relation, here[key], aside.get(name, ()))
                 (count, digest), (count_there, digest_there) = both.map(
                     lambda side, query=query: _one(side, query), (source, destination)
                 )
@@ -183,10 +191,13 @@ def _objects(connection: Connection) -> Objects:
     }
 
 
-def _content_query(schema: str, relation: str, columns: list[str], without: Collection[UUID]) -> sql.Composed:
+def _content_query(
+    hashed: sql.SQL, schema: str, relation: str, columns: list[str], without: Collection[UUID]
+) -> sql.Composed:
     # Values are literals, not parameters: next to parameters a % in a name would need doubling.
     condition = sql.SQL("token <> all ({}::uuid[])").format(sql.Literal(list(without)))
     return sql.SQL(CONTENT).format(
+        hashed=hashed,
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         table=sql.SQL("only {}").format(sql.Identifier(schema, relation)),
         condition=condition if without else sql.SQL("true"),
