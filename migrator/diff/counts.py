@@ -55,7 +55,6 @@ TOGETHER = " union all "
 # many rows as the planner knows them.
 BATCH, SMALL_BATCH = 100, 10
 BATCH_ROWS = 500_000
-# Seconds between two attempts to cancel what runs.
 LOCK_TIMEOUT = "10s"
 
 

@@ -10,7 +10,7 @@ TEXT_HASH = 'pg_catalog.hashtextextended({value}::text collate "C", {seed})'
 # The halves of eight bytes are added up before they are hashed. Two values of which that is the same are
 # told apart by the seed; moments, whose number cannot be had as it is, by their distance, which is rounded.
 MOMENT_HASH = """
-pg_catalog.timestamp_hash_extended({utc}, pg_catalog.hashfloat8extended({distance}, {seed}))
+pg_catalog.timestamp_hash_extended({utc}, pg_catalog.hashfloat8extended({distance}, {{seed}}))
 """
 FUNCTIONS = {
     oid: CALL.format(name=name)
@@ -29,12 +29,14 @@ pg_catalog.hashint4extended(case when {value} < 0 then 1 else 0 end,
                             pg_catalog.hash_numeric_extended({value}, {seed}))
 """,
     1083: TEXT_HASH,
-    1114: MOMENT_HASH.replace("{utc}", "{value}").replace(
-        "{distance}", "pg_catalog.tsrange_subdiff({value}, timestamp '2000-01-01')"
+    1114: MOMENT_HASH.format(
+        utc="{value}",
+        distance="pg_catalog.tsrange_subdiff({value}, timestamp '2000-01-01')",
     ),
     # Without the session's calendar, which takes longer than the rest.
-    1184: MOMENT_HASH.replace("{utc}", "pg_catalog.timezone('0'::interval, {value})").replace(
-        "{distance}", "pg_catalog.tstzrange_subdiff({value}, timestamptz '2000-01-01 00:00:00+00')"
+    1184: MOMENT_HASH.format(
+        utc="pg_catalog.timezone('0'::interval, {value})",
+        distance="pg_catalog.tstzrange_subdiff({value}, timestamptz '2000-01-01 00:00:00+00')",
     ),
     # Infinite dates have a distance, but no number of days; none of them is 0, which hashes to the seed.
     1082: """
