@@ -75,11 +75,11 @@ def tables(draw: st.DrawFn) -> tuple[list[str], bool, list[list[Any]], list[list
     rows = st.tuples(*(st.sampled_from(TYPES[t]) for t in types)).map(list)
     here = [[str(n), *row] if keyed else row for n, row in enumerate(draw(st.lists(rows, max_size=25)))]
     there = [list(row) for row in here]
-    for _ in range(draw(st.integers(0, 3))):
+    for fresh in range(100, 100 + draw(st.integers(0, 3))):
         change = draw(st.sampled_from(("add", "remove", "change", "swap", "double")))
         place = draw(st.integers(0, max(len(there) - 1, 0)))
         if change == "add":
-            there.append([str(100 + len(there)), *draw(rows)] if keyed else draw(rows))
+            there.append([str(fresh), *draw(rows)] if keyed else draw(rows))
         elif there and change == "remove":
             del there[place]
         elif there and change == "change":
