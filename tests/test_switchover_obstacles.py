@@ -139,7 +139,7 @@ def test_an_autovacuum_gives_way(
     moved = way()
     if not superuser:
         # Nobody else may shorten the deadlock_timeout.
-        monkeypatch.setattr("migrator.pg.session.SUPERUSER", "select false")
+        monkeypatch.setattr("migrator.pg.session.SUPERUSER", "false")
 
     def come() -> None:
         with connect(moved.publisher) as owner:

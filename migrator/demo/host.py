@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def work_directory(prefix: str) -> Iterator[Path]:
+def work_directory(prefix: str, within: Path | None = None) -> Iterator[Path]:
     """Give a temporary directory that an unprivileged server can reach, and remove it."""
-    directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-"))
+    directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=within))
     directory.chmod(0o755)
     try:
         yield directory

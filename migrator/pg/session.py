@@ -70,15 +70,21 @@ KEEPALIVE: dict[str, int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30000,
 }
-SUPERUSER = "select rolsuper from pg_catalog.pg_roles where rolname = current_user"
+SUPERUSER = "(select rolsuper from pg_catalog.pg_roles where rolname = current_user)"
 WHO = """
 select pg_catalog.pg_backend_pid() as pid,
-       pg_catalog.current_setting('default_transaction_read_only') as read_only
+       pg_catalog.current_setting('default_transaction_read_only') as read_only,
+       {superuser} as superuser
+"""
+PIN = """
+select pg_catalog.set_config(name, value, false)
+from unnest(%s::text[], %s::text[]) as pin (name, value)
 """
 # What psycopg logs of a broken connection, we raise; our stderr holds our own lines only.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 LOCK_TIMEOUT = """
-select pg_catalog.set_config('lock_timeout', least(%s, reset_val::int * 9 / 10)::text, false)
+select pg_catalog.set_config('lock_timeout', least(%s, reset_val::int * 9 / 10)::text, false),
+       case when {superuser} then pg_catalog.set_config('deadlock_timeout', '50ms', false) end
 from pg_catalog.pg_settings
 where name = 'deadlock_timeout'
 """
@@ -151,12 +157,12 @@ class ReadSession:
         except psycopg.Error as error:
             raise unreachable(error, side, shown(conninfo)) from None
         session = cls(connection, side)
-        session._require_direct(conninfo)
-        session._pin()
+        session._pin(conninfo)
         return session
 
-    def _require_direct(self, conninfo: str) -> None:
-        row = self.row(WHO)
+    def _pin(self, conninfo: str) -> None:
+        # Asked before anything is set: in a pooler's session it would stay set for its clients.
+        row = self.row(WHO.format(superuser=SUPERUSER))
         wanted = "on" if self.read_only else "off"
         if row is None or row.pid != self.pid or row.read_only != wanted:
             self.close()
@@ -166,14 +172,10 @@ class ReadSession:
                 hint="give the server's own address",
                 side=self.side,
             )
-
-    def _pin(self) -> None:
         # What startup options cannot carry: settings of newer versions, and those only a superuser sets.
-        pinned = [pin for feature, pin in PINNED_SINCE.items() if has(self.version, feature)]
-        if self.value(SUPERUSER):
-            pinned += [pin for feature, pin in PINNED_BY_SUPERUSER.items() if has(self.version, feature)]
-        for name, value in pinned:
-            self.execute(sql.SQL("set {} = {}").format(sql.Identifier(name), value))
+        known = {**PINNED_SINCE, **(PINNED_BY_SUPERUSER if row.superuser else {})}
+        pinned = [pin for feature, pin in known.items() if has(self.version, feature)]
+        self.execute(PIN, [[name for name, _ in pinned], [value for _, value in pinned]])
 
     def execute(self, query: Query, params: Params = None, *, often: bool = False) -> psycopg.Cursor[Any]:
         """Run one statement; every statement of migrator passes here.
@@ -290,9 +292,7 @@ class WriteSession(ReadSession):
         shorten it. It is one check per wait: of a deadlock that closes after ours the other side
         would be the victim, so every wait ends before the server's ``deadlock_timeout`` does.
         """
-        self.execute(LOCK_TIMEOUT, [int(lock_timeout * 1000)])
-        if self.value(SUPERUSER):
-            self.execute("select set_config('deadlock_timeout', '50ms', false)")
+        self.execute(LOCK_TIMEOUT.format(superuser=SUPERUSER), [int(lock_timeout * 1000)])
         try:
             yield
         finally:
