@@ -15,6 +15,7 @@ everything that is not PostgreSQL's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -35,7 +36,7 @@ from migrator.pg.session import PINNED
 from migrator.pg.versions import Feature, has
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from migrator.diff.content import Column, Content
     from migrator.diff.snapshots import Reader
@@ -93,9 +94,14 @@ class Expressions:
     # A row's hash, and that of its key (the row's own where there is none).
     row: sql.Composed
     key: sql.Composed
-    # The key, as texts that can be read back; all values, for eyes and the verdict.
+    # The key, as texts that can be read back.
     key_texts: sql.Composed
-    values: sql.Composed
+    _values: Callable[[], sql.Composed]
+
+    @cached_property
+    def values(self) -> sql.Composed:
+        """All values, for eyes and the verdict; asked for only where a row is a suspect."""
+        return self._values()
 
 
 class RowHash:
@@ -148,7 +154,7 @@ class RowHash:
             row=row,
             key=self._hashed([(c, how) for c, how in columns if c.name in key]) if key else row,
             key_texts=_texts([self._text(name, ways[name], back=True) for name in key]),
-            values=_texts([self._short(c, ways[c.name]) for c in one.columns]),
+            _values=lambda: _texts([self._short(c, ways[c.name]) for c in one.columns]),
         )
 
     def _hashed(self, columns: list[tuple[Column, Way]]) -> sql.Composed:
