@@ -197,12 +197,16 @@ def test_a_value_of_many_megabytes_is_compared_by_its_last_byte(
     assert all(len(str(value)) < 300 for value in row.columns[0])
 
 
-def test_a_thousand_columns_are_compared(source_database: str, destination_database: str) -> None:
+def test_a_thousand_columns_are_compared_on_the_smallest_stack(
+    source_database: str, destination_database: str
+) -> None:
     columns = ", ".join(f"c{n} {('int', 'text', 'numeric', 'date')[n % 4]}" for n in range(1500))
     for url in (source_database, destination_database):
         with connect(url) as connection:
             connection.execute(f"create table wide (id int primary key, {columns})")
             connection.execute("insert into wide (id, c0, c1499) values (1, 1, null), (2, 2, '2020-01-01')")
+            name = sql.Identifier(connection.info.dbname)
+            connection.execute(sql.SQL("alter database {} set max_stack_depth = '100kB'").format(name))
     both = (source_database, destination_database)
     assert diff(both).verdict == "equal"
     with connect(destination_database) as connection:

@@ -188,7 +188,7 @@ class RowHash:
         for begin in range(DEPTH, len(strict), DEPTH):
             seed = sql.SQL("{}").format(_mark(-begin))
             apart.append(_chain(strict[begin : begin + DEPTH], seed))
-        seed = sql.SQL(" # ").join(apart or [sql.Literal(0)])
+        seed = _exclusive_or(apart or [sql.Literal(0)])
         return _chain(strict[:DEPTH], seed) if strict else sql.SQL(MIXED).format(seed=seed)
 
     def _function(self, column: Column, how: Way) -> str | None:
@@ -275,6 +275,14 @@ def _chain(columns: list[tuple[str, sql.Composable]], seed: sql.Composed) -> sql
     for function, value in columns:
         seed = sql.SQL(function).format(value=value, seed=seed)
     return seed
+
+
+def _exclusive_or(hashes: list[sql.Composable]) -> sql.Composed:
+    """Put hashes together as a tree: one after the other, a thousand are too deep for a server's stack."""
+    while len(hashes) > 1:
+        pairs = [hashes[number : number + 2] for number in range(0, len(hashes), 2)]
+        hashes = [sql.SQL("({})").format(sql.SQL(" # ").join(pair)) for pair in pairs]
+    return sql.Composed(hashes)
 
 
 def _mark(number: int) -> int:
