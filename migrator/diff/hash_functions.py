@@ -25,7 +25,7 @@ FUNCTIONS = {
     20: "pg_catalog.hashint8extended({value}, ({seed}) # {value})",
     # The sign is left out, the weight is added to the hash, zero and what is no number hash to the seed.
     1700: """
-pg_catalog.hashint4extended(case when {value} < 0 then 1 else 0 end,
+pg_catalog.hashint4extended(pg_catalog.numeric_cmp({value}, 0),
                             pg_catalog.hash_numeric_extended({value}, {seed}))
 """,
     1083: TEXT_HASH,
