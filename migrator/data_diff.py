@@ -20,7 +20,7 @@ from migrator.diff.fix import script, statements
 from migrator.diff.outcomes import told
 from migrator.diff.pairs import Pairs, Wanted
 from migrator.diff.proven import Proven, definition
-from migrator.diff.roots import foreign_tables, tables_of_both
+from migrator.diff.roots import left_aside, tables_of_both
 from migrator.diff.run import Comparison
 from migrator.diff.subject import Options, Subject, choose
 from migrator.diff.visibility import position
@@ -28,6 +28,7 @@ from migrator.diff_between import keeping
 from migrator.diff_kept import Kept
 from migrator.errors import OutOfOrder
 from migrator.events import StepProgress
+from migrator.pg.conninfo import require_usable
 from migrator.report_diff import COUNT, ORDER, DataDiffReport, TableDifference, verdict_of
 from migrator.store.records import Scope
 from migrator.switchover import fence
@@ -109,10 +110,13 @@ def diff_migration(
 def diff_databases(
     source: str, destination: str, emit: Emit, options: Options, *, store: str = ""
 ) -> DataDiffReport:
-    """Compare any two databases, which no stream of ours connects. Raises Unreachable, UnknownName.
+    """Compare any two databases, which no stream of ours connects.
 
-    ``store`` is the url of one for comparisons like this, made where there is none.
+    ``store`` is the url of one for comparisons like this, made where there is none. Raises ConfigError,
+    Unreachable, UnknownName.
     """
+    for side, url in (("source", source), ("destination", destination)):
+        require_usable(url, side)
     config = Config(
         migration=MigrationSection(name=NAME),
         source=ServerSection(url=source),
@@ -120,8 +124,7 @@ def diff_databases(
     )
     with reading(config, None, emit) as ctx:
         wanted, missing = tables_of_both(ctx.source, ctx.destination)
-        foreign = len(foreign_tables(ctx.source))
-        subject = Subject(wanted, missing, left_out={"foreign": foreign} if foreign else {})
+        subject = Subject(wanted, missing, left_out=left_aside(ctx.source, ctx.destination))
         with keeping(ctx, store, options) as keep:
             return _compare(ctx, subject, options, keep=keep)
 

@@ -15,11 +15,11 @@ from migrator.diff.inventory import compare_schemas, settle
 from migrator.diff.schema_diff import SchemaComparison, nothing_expected
 from migrator.diff.shadow import shadow as shadow_database
 from migrator.diff.shadow import shadow_name
-from migrator.errors import ConfigError, Declined, OutOfOrder
+from migrator.errors import Declined, OutOfOrder
 from migrator.events import StepProgress
 from migrator.pg import identities
 from migrator.pg.catalog import label
-from migrator.pg.conninfo import flaw
+from migrator.pg.conninfo import require_usable
 from migrator.pg.database import LATE
 from migrator.pg.names import Names
 from migrator.pg.registry import Registry
@@ -113,8 +113,7 @@ def diff_schemas(
     with ExitStack() as stack:
         sides = []
         for side, url in (("source", source), ("destination", destination)):
-            if why := flaw(url):
-                raise ConfigError(f"the {side}'s url cannot be used: {why}", side=side)
+            require_usable(url, side)
             session = stack.enter_context(observer(url, side, None))
             sides.append((session, Server.read(session, url)))
         names = Names.of(WITHOUT_MIGRATION, *(server.database for _, server in sides))

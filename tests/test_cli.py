@@ -196,6 +196,9 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["graph", "--format", "svg"], "mermaid"),
         (["history", "--limit", "0"], "--limit"),
         (["progress", "--watch", "0"], "--watch"),
+        (["progress", "--watch", "nan"], "'nan' is not a number of seconds"),
+        (["diff", "--timeout", "inf"], "'inf' is not a number of seconds"),
+        (["diff", "--source", "nowhere", "--destination", "host=x"], "the source's url cannot be used"),
     ],
 )
 def test_wrong_usage_exits_2_and_says_what_is_accepted(

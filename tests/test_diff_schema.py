@@ -14,7 +14,7 @@ from psycopg import sql
 
 from migrator import diff_schema as diff
 from migrator.cli.main import run as cli
-from migrator.diff import printed
+from migrator.diff import printed, shadow
 from migrator.errors import Conflict, Declined, OutOfOrder
 from migrator.events import ignore
 from migrator.pg import tools
@@ -411,6 +411,23 @@ def test_one_server_prints_what_two_would_print_otherwise(
         compared(*both, shadow=True, confirm=confirm)
     assert told(compared(*both, shadow=True, confirm=confirm)) == real
     assert run(both[1], f"select from pg_database where datname = '{name}'") == []
+
+
+def test_an_interrupt_as_the_temporary_database_appears_leaves_none(
+    both: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(both[1], "create or replace view h.checked as select * from h.parent where id < 9")
+    execute = shadow._run
+
+    def interrupted(session: Any, statement: str, name: str, mark: str = "") -> None:
+        execute(session, statement, name, mark)
+        if statement == shadow.CREATE:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shadow, "_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compared(*both, shadow=True, confirm=lambda _question: True)
+    assert run(both[1], "select from pg_database where datname ~ '^migrator_shadow'") == []
 
 
 def test_the_command_shows_both_definitions_and_ends_with_the_verdict(

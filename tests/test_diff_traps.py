@@ -10,6 +10,7 @@ from psycopg import sql
 
 from migrator.data_diff import Options, diff_databases
 from migrator.diff import hash_functions, units
+from migrator.pg.versions import Feature, has
 from migrator.render.diff import data_diff
 from tests.fixtures.servers import connect
 
@@ -247,6 +248,39 @@ def test_a_null_where_none_may_be_hides_no_row(source_database: str, destination
     assert (table.verdict, told(table)) == ("different", {"1"})
 
 
+def test_a_null_in_a_key_that_nobody_has_validated_is_a_row_as_any_other(
+    source_database: str, destination_database: str
+) -> None:
+    both = (source_database, destination_database)
+    for url in both:
+        with connect(url) as connection:
+            connection.execute("create table mostly (a int unique, b int); insert into mostly values (1, 1)")
+    with connect(source_database) as connection:
+        connection.execute("alter table mostly alter a set not null")
+    with connect(destination_database) as connection:
+        connection.execute("insert into mostly values (null, 3)")
+        if has(connection.info.server_version, Feature.NAMED_NOT_NULL):
+            connection.execute("alter table mostly add not null a not valid")
+    (table,) = diff(both).tables
+    assert (table.verdict, table.different, table.destination) == ("different", 1, 2)
+
+
+def test_a_null_in_a_key_that_is_broken_is_never_called_equal(
+    source_database: str, destination_database: str
+) -> None:
+    both = (source_database, destination_database)
+    for url, value in zip(both, (1, 2), strict=True):
+        with connect(url) as connection:
+            connection.execute("create table broken (a int unique, b int)")
+            connection.execute("insert into broken values (null, %s)", [value])
+            connection.execute(
+                "update pg_attribute set attnotnull = true"
+                " where attrelid = 'broken'::regclass and attname = 'a'"
+            )
+    report = diff(both)
+    assert (report.tables[0].verdict, report.exit_code) == ("not_compared", 5)
+
+
 def test_equal_rows_without_a_key_are_counted_over_all_slices(
     source_database: str, destination_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,10 +305,18 @@ def test_all_is_equal_only_where_nothing_is_left_out_unless_tables_are_named(
         with connect(url) as connection:
             connection.execute("create table here (id int primary key)")
             connection.execute("create foreign data wrapper far; create server far foreign data wrapper far")
-            connection.execute("create foreign table there (id int) server far")
+    assert diff(both).exit_code == 0
+    with connect(destination_database) as connection:
+        connection.execute("create foreign table there (id int) server far")
+        connection.execute("create extension hstore; create table its as select 1 as id")
+        connection.execute("alter extension hstore add table its")
+        connection.execute("select lo_create(4711), lo_create(4712)")
     report = diff(both)
-    assert (report.verdict, report.left_out, report.exit_code) == ("equal", {"foreign": 1}, 5)
-    assert "  not compared: 1 table foreign: another server has the rows" in data_diff(report)
+    left_out = {"foreign": 1, "extension": 1, "large_object": 2}
+    assert (report.verdict, report.left_out, report.exit_code) == ("equal", left_out, 5)
+    lines = data_diff(report)
+    assert "  not compared: 1 table foreign: another server has the rows" in lines
+    assert "  not compared: 2 large objects beside the tables" in lines
     assert diff(both, "*").exit_code == 0
 
 

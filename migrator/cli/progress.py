@@ -7,7 +7,7 @@ import time
 
 import click
 
-from migrator.cli.options import Options, with_options
+from migrator.cli.options import Options, Seconds, with_options
 from migrator.cli.session import working
 
 
@@ -15,7 +15,7 @@ from migrator.cli.session import working
 @click.option(
     "--watch",
     metavar="SECONDS",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(min=0.1),
     help="Look again every so many seconds, until interrupted.",
 )
 @with_options

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 # Catalogs as the snapshot sees them: what was altered since is told by the file, which the server knows.
 # A plain type is PostgreSQL's own, or an enum: it has one cast to text and operators that are always found.
-# The key is the primary one, or else the narrowest unique one for which every row has all values.
+# The key is the primary one, or else the narrowest unique one for which every row has all values: a
+# constraint that was not validated (18 has such) forbids no null that is there already.
 TABLES = """
 select n.nspname as schema,
        c.relname as name,
@@ -38,7 +39,14 @@ select n.nspname as schema,
            from pg_catalog.pg_index i
            cross join lateral (
                select array_agg(a.attname::text order by o.place) as columns,
-                      bool_and(a.attnotnull) as whole,
+                      bool_and(a.attnotnull and not exists (
+                          select
+                          from pg_catalog.pg_constraint n
+                          where n.conrelid = c.oid
+                            and n.contype = 'n'
+                            and not n.convalidated
+                            and n.conkey[1] = a.attnum
+                      )) as whole,
                       count(*) as width
                from unnest(i.indkey::int[]) with ordinality as o (number, place)
                join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = o.number

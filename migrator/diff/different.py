@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from migrator.diff.questions import has_null
 from migrator.diff.scan import buckets_for, first_buckets
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Finder:
         looked = 0
         for suspects in self._suspects(buckets_for(rows)):
             looked += len(suspects)
+            if has_null(suspects):
+                return Different(self._told(here, there, most), more=True)
             mine, theirs = self._values(suspects)
             here, there = here + mine, there + theirs
             here, there = here - there, there - here
@@ -89,7 +92,7 @@ class Finder:
                 for rows in self._ask(partial(self._asked.rows, count=count, buckets=chosen))
             )
             unlike = (here - there) + (there - here)
-            held += sorted({key if self._asked.key else (hashed,) for key, hashed in unlike})
+            held += sorted({key if self._asked.key else (hashed,) for key, hashed in unlike}, key=str)
             while len(held) >= at_once or (held and not left):
                 yield held[:at_once]
                 held = held[at_once:]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from migrator.diff.content import Content
     from migrator.diff.row_hash import Expressions, RowHash
@@ -49,6 +49,13 @@ from (select {hash} as hash, t.xmin::text as xmin, {values} as values, count(*):
 join unnest({hashes}) with ordinality as w (hash, number) on w.hash = t.hash
 """
 EVERYWHERE = sql.SQL("true")
+# By its key such a row is not found again, whatever a look at it were to tell.
+NULL_KEY = "a key is null where a constraint forbids it: reindex it, and mend what the server refuses"
+
+
+def has_null(identities: Iterable[tuple[str | None, ...]]) -> bool:
+    """Return whether a suspect's key lacks a value, which only a constraint that is broken lets in."""
+    return any(None in identity for identity in identities)
 
 
 @dataclass(frozen=True)

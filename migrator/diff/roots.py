@@ -46,6 +46,17 @@ where c.relkind = 'f'
   and {USER_SCHEMA}
   and {NOT_OF_EXTENSION}
 """
+# Tables that are an extension's, where they hold rows; not those that never had any.
+OF_EXTENSION = f"""
+select n.nspname as schema, c.relname as name
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r'
+  and {USER_SCHEMA}
+  and not ({NOT_OF_EXTENSION})
+  and pg_catalog.pg_relation_size(c.oid) > 0
+"""
+LARGE_OBJECTS = "select count(*) from pg_catalog.pg_largeobject_metadata"
 
 
 class Leaf(NamedTuple):
@@ -79,6 +90,17 @@ def tables_of_both(source: ReadSession, destination: ReadSession) -> tuple[list[
 def foreign_tables(session: ReadSession) -> list[tuple[str, str]]:
     """Return schema and name of all user tables whose rows another server has."""
     return [(row.schema, row.name) for row in session.rows(FOREIGN)]
+
+
+def left_aside(*sessions: ReadSession) -> dict[str, int]:
+    """Return how much a comparison of tables leaves aside that any of the databases has, by the reason."""
+    found: dict[str, set[Name]] = defaultdict(set)
+    for session in sessions:
+        found["foreign"].update(foreign_tables(session))
+        found["extension"].update((row.schema, row.name) for row in session.rows(OF_EXTENSION))
+    counts = {why: len(names) for why, names in found.items()}
+    counts["large_object"] = max(session.value(LARGE_OBJECTS) for session in sessions)
+    return {why: count for why, count in counts.items() if count}
 
 
 def _trees(session: ReadSession) -> dict[Name, tuple[Leaf, ...]]:

@@ -13,6 +13,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from migrator.diff.questions import NULL_KEY, has_null
 from migrator.errors import StatementFailed
 
 if TYPE_CHECKING:
@@ -102,9 +103,11 @@ class Scanner:
             if self._is_rewritten(unit):
                 return Scanned(rows, failure="it was truncated or rewritten meanwhile")
             left = (mine - theirs) + (theirs - mine)
-            suspects += sorted({key if asked.key else (hashed,) for key, hashed in left})
+            suspects += sorted({key if asked.key else (hashed,) for key, hashed in left}, key=str)
             if not different or len(suspects) >= most:
                 break
+        if has_null(suspects):
+            return Scanned(rows, failure=NULL_KEY)
         # Sums that differ are never called equal.
         more = bool(different) or len(suspects) > most or not suspects
         return Scanned(rows, tuple(suspects[:most]), more)

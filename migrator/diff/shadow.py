@@ -19,6 +19,7 @@ from migrator.pg.catalog import registries
 from migrator.pg.conninfo import to_database
 from migrator.pg.dump import dump_schema
 from migrator.pg.session import ReadSession, WriteSession
+from migrator.pg.versions import Feature, has
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,9 @@ where d.datname = %s
 # Where a text is what it is, not how it is ordered.
 CREATE = "create database {name} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'"
 MARK = "comment on database {name} is {mark}"
-DROP = "drop database {name}"
+DROP = "drop database if exists {name}"
+# A statement that was interrupted may still run there; it is ours, as whatever is in that database.
+DROP_BY_FORCE = DROP + " with (force)"
 OUR_TRIGGERS = f"select g.oid from pg_catalog.pg_trigger g where {FENCE}"
 SECTIONS = ("pre-data", "post-data")
 # How many entries are restored in one transaction: each holds the locks of its tables.
@@ -59,7 +62,7 @@ def shadow(server: Server, original: Server, seen: ReadSession, names: Names) ->
     mark = f"migrator:{name}"
     with WriteSession.open(server.conninfo, side=server.side, application=names.observer) as session:
         _make_way(session, name, mark)
-        _run(session, CREATE, name)
+        _create(session, name)
         try:
             _run(session, MARK, name, mark)
             inside = to_database(server.conninfo, name)
@@ -68,7 +71,7 @@ def shadow(server: Server, original: Server, seen: ReadSession, names: Names) ->
             with ReadSession.open(inside, side=server.side, application=names.observer) as looked_at:
                 yield looked_at
         finally:
-            _run(session, DROP, name)
+            _drop(session, name)
 
 
 def _make_way(session: WriteSession, name: str, mark: str) -> None:
@@ -82,7 +85,20 @@ def _make_way(session: WriteSession, name: str, mark: str) -> None:
             hint="wait for it, or drop the database",
             database=name,
         )
-    _run(session, DROP, name)
+    _drop(session, name)
+
+
+def _create(session: WriteSession, name: str) -> None:
+    try:
+        _run(session, CREATE, name)
+    except KeyboardInterrupt:
+        # It may have been made all the same; and there was none.
+        _drop(session, name)
+        raise
+
+
+def _drop(session: WriteSession, name: str) -> None:
+    _run(session, DROP_BY_FORCE if has(session.version, Feature.DROP_DATABASE_BY_FORCE) else DROP, name)
 
 
 def _fill(session: WriteSession, server: Server, original: Server, seen: ReadSession, names: Names) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from migrator.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,6 +44,12 @@ def flaw(conninfo: str) -> str:
         if signs > 1 or (signs == 0 and "@" in url["path"]):
             return "a sign of the user or password ends it early"
     return ""
+
+
+def require_usable(conninfo: str, side: str) -> None:
+    """Raise ConfigError where ``flaw`` finds one in a side's conninfo."""
+    if why := flaw(conninfo):
+        raise ConfigError(f"the {side}'s url cannot be used: {why}", side=side)
 
 
 def database_of(conninfo: str) -> str:
