@@ -20,7 +20,7 @@ from migrator.diff.fix import script, statements
 from migrator.diff.outcomes import told
 from migrator.diff.pairs import Pairs, Wanted
 from migrator.diff.proven import Proven, definition
-from migrator.diff.roots import left_aside, tables_of_both
+from migrator.diff.roots import large_objects, left_aside, tables_of_both
 from migrator.diff.run import Comparison
 from migrator.diff.subject import Options, Subject, choose
 from migrator.diff.visibility import position
@@ -83,7 +83,7 @@ def diff_migration(
             unstreamed={
                 (t.schema, t.name): found.unstreamed[t.oid] for t in found.both if t.oid in found.unstreamed
             },
-            left_out=found.left_out,
+            left_out=found.left_out | large_objects(ctx.source, ctx.destination),
         )
         if only is not None:
             subject.restrict(only)

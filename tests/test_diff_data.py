@@ -168,6 +168,16 @@ def test_equal_sides_are_equal_and_few_bytes_say_so(moved: Road) -> None:
         diff(moved, "typed", "no_such_table")
 
 
+def test_large_objects_are_told_as_left_aside(moved: Road) -> None:
+    with connect(moved.source) as connection:
+        connection.execute("select lo_create(4711)")
+    report = diff(moved, anew=True)
+    assert (report.verdict, report.left_out, report.exit_code) == ("equal", {"large_object": 1}, 5)
+    with connect(moved.source) as connection:
+        connection.execute("select lo_unlink(4711)")
+    assert diff(moved, anew=True).exit_code == 0
+
+
 @contextmanager
 def spoiled(moved: Road, statement: str, *names: str) -> Iterator[None]:
     """Change tables on the destination alone, for the length of the block."""

@@ -98,9 +98,14 @@ def left_aside(*sessions: ReadSession) -> dict[str, int]:
     for session in sessions:
         found["foreign"].update(foreign_tables(session))
         found["extension"].update((row.schema, row.name) for row in session.rows(OF_EXTENSION))
-    counts = {why: len(names) for why, names in found.items()}
-    counts["large_object"] = max(session.value(LARGE_OBJECTS) for session in sessions)
-    return {why: count for why, count in counts.items() if count}
+    counts = {why: len(names) for why, names in found.items() if names}
+    return counts | large_objects(*sessions)
+
+
+def large_objects(*sessions: ReadSession) -> dict[str, int]:
+    """Return how many large objects there are, where there are most, by that reason; nothing for none."""
+    most = max(session.value(LARGE_OBJECTS) for session in sessions)
+    return {"large_object": most} if most else {}
 
 
 def _trees(session: ReadSession) -> dict[Name, tuple[Leaf, ...]]:
