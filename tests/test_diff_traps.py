@@ -10,7 +10,7 @@ from psycopg import sql
 
 from migrator.data_diff import Options, diff_databases
 from migrator.diff import hash_functions, units
-from migrator.pg.versions import Feature, has
+from migrator.pg.versions import SINCE, Feature, has
 from migrator.render.diff import data_diff
 from tests.fixtures.servers import connect
 
@@ -246,6 +246,34 @@ def test_a_null_where_none_may_be_hides_no_row(source_database: str, destination
         connection.execute(forbid)
     (table,) = diff(both).tables
     assert (table.verdict, told(table)) == ("different", {"1"})
+
+
+def test_numbers_inside_of_values_are_compared_to_their_last_bit_with_a_server_before_12(
+    source_database: str, destination_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SINCE, Feature.SHORTEST_FLOATS, 990000)
+    both = (source_database, destination_database)
+    numbers = {
+        "f8": "array[{}, null]::float8[]",
+        "p": "point({}, 0)",
+        "c": "circle(point(1, 1), {})",
+        "b": "array[box(point({}, 1), point(0, 0))]",
+        "f4": "array[0.1, 'NaN']::float4[]",
+        "none": "null::float8[]",
+    }
+    row = ", ".join(f"{value} as {name}" for name, value in numbers.items()).replace("{}", "0.3")
+    for url in both:
+        with connect(url) as connection:
+            connection.execute(f"create table inside as select id, {row} from generate_series(1, 7) id")
+            connection.execute("alter table inside add primary key (id)")
+    assert diff(both).verdict == "equal"
+    with connect(destination_database) as connection:
+        for number, name in enumerate(("f8", "p", "c", "b"), 1):
+            value = numbers[name].format("0.30000000000000004")
+            connection.execute(f"update inside set {name} = {value} where id = {number}")
+        connection.execute("update inside set none = '{}' where id = 5")
+    (table,) = diff(both).tables
+    assert (table.verdict, told(table)) == ("different", {"1", "2", "3", "4", "5"})
 
 
 def test_a_null_in_a_key_that_nobody_has_validated_is_a_row_as_any_other(

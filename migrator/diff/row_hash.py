@@ -30,7 +30,7 @@ from migrator.diff.hash_functions import (
     TEXT_HASH,
     TRIALS,
 )
-from migrator.diff.ways import BYTES, FLOAT_ARRAYS, Way, way
+from migrator.diff.ways import BYTES, FLOATS_INSIDE, Way, way
 from migrator.errors import Unreachable
 from migrator.pg.session import PINNED
 from migrator.pg.versions import Feature, has
@@ -46,6 +46,11 @@ UTF8 = "pg_catalog.convert_to({}, 'UTF8')"
 HEX = "pg_catalog.encode({}, 'hex')"
 # Every bit but those of a NaN, of which there are many that print alike.
 FLOAT = "case when {0} = 'NaN' then '\\x'::bytea else pg_catalog.float8send({0}::float8) end"
+FLOATS = """
+case when pg_catalog.strpos({0}::text, 'NaN') > 0 then {0}::text
+     else pg_catalog.encode(pg_catalog.{send}({0}), 'hex')
+end
+"""
 # All digits, by the same rule on every version.
 EXACT_FLOAT = """
 case when {0} in ('NaN', 'Infinity', '-Infinity') then {0}::text
@@ -140,10 +145,11 @@ class RowHash:
 
         Where floating-point numbers are printed by fewer digits, types that may have some inside cannot.
         """
-        return not self.plain_floats or all(c.plain and c.oid not in FLOAT_ARRAYS for c in columns)
+        return not self.plain_floats or all(c.plain and c.oid not in FLOATS_INSIDE for c in columns)
 
     def expressions(self, one: Content, other: Content, key: tuple[str, ...]) -> Expressions:
         """Return what to ask of two tables that have the same columns."""
+        here = {c.name: c for c in one.columns}
         there = {c.name: c for c in other.columns}
         ways = {c.name: way(c, there[c.name]) for c in one.columns}
         columns = [
@@ -153,12 +159,12 @@ class RowHash:
         return Expressions(
             row=row,
             key=self._hashed([(c, how) for c, how in columns if c.name in key]) if key else row,
-            key_texts=_texts([self._text(name, ways[name], back=True) for name in key]),
+            key_texts=_texts([self._text(here[name], ways[name], back=True) for name in key]),
             _values=lambda: _texts([self._short(c, ways[c.name]) for c in one.columns]),
         )
 
     def _hashed(self, columns: list[tuple[Column, Way]]) -> sql.Composed:
-        line = sql.SQL("{}::text").format(_row([self._printed(c.name, how) for c, how in columns]))
+        line = sql.SQL("{}::text").format(_row([self._printed(c, how) for c, how in columns]))
         if not self._one_encoding:
             line = sql.SQL(HEX.format(UTF8)).format(line)
         if self._hash != RECORD:
@@ -175,7 +181,7 @@ class RowHash:
         others: list[sql.Composable] = []
         strict: list[tuple[str, sql.Composable]] = []
         for number, (column, how) in enumerate(columns, 1):
-            value = self._native(column.name, how)
+            value = self._native(column, how)
             if (function := self._function(column, how)) is None:
                 others.append(value)
             elif column.nullable:
@@ -201,29 +207,31 @@ class RowHash:
             return None
         return FUNCTIONS[column.oid] if how is Way.COLLATED else TEXT_HASH
 
-    def _native(self, name: str, how: Way) -> sql.Composable:
-        column = sql.Identifier("t", name)
+    def _native(self, column: Column, how: Way) -> sql.Composable:
+        value = sql.Identifier("t", column.name)
         if how in (Way.AS_IS, Way.FLOAT):
-            return column
-        text = column if how is Way.COLLATED else self._text(name, how)
+            return value
+        text = value if how is Way.COLLATED else self._text(column, how)
         if not self._one_encoding:
             return sql.SQL(UTF8).format(sql.SQL("{}::text").format(text))
         return sql.SQL('{} collate "C"').format(text)
 
-    def _printed(self, name: str, how: Way) -> sql.Composable:
+    def _printed(self, column: Column, how: Way) -> sql.Composable:
         """Return a column as part of a row that is printed as one."""
-        if how is Way.TEXT or (how is Way.FLOAT and self.plain_floats):
-            return self._text(name, how)
-        return sql.Identifier("t", name)
+        if how in (Way.TEXT, Way.FLOATS) or (how is Way.FLOAT and self.plain_floats):
+            return self._text(column, how)
+        return sql.Identifier("t", column.name)
 
-    def _text(self, name: str, how: Way, *, back: bool = False) -> sql.Composable:
+    def _text(self, column: Column, how: Way, *, back: bool = False) -> sql.Composable:
         """Return a column's text; ``back`` is what can be read as a value again, and knows no null."""
-        column = sql.Identifier("t", name)
+        value = sql.Identifier("t", column.name)
         if how is Way.FLOAT and self.plain_floats:
-            return sql.SQL(EXACT_FLOAT if back else HEX.format(FLOAT)).format(column)
+            return sql.SQL(EXACT_FLOAT if back else HEX.format(FLOAT)).format(value)
+        if how is Way.FLOATS and self.plain_floats:
+            return sql.SQL(FLOATS).format(value, send=sql.SQL(FLOATS_INSIDE[column.oid]))
         if how is Way.ROW:
-            return sql.SQL("pg_catalog.concat({})" if back else ROW).format(column)
-        return sql.SQL("{}::text").format(column)
+            return sql.SQL("pg_catalog.concat({})" if back else ROW).format(value)
+        return sql.SQL("{}::text").format(value)
 
     def _short(self, column: Column, how: Way) -> sql.Composable:
         """Return a column's text for eyes and the verdict, a digest of it where it is long."""
@@ -234,7 +242,7 @@ class RowHash:
             return sql.SQL(SHORT_BYTES).format(
                 bytes=value, whole=whole, long=LONG, shown=SHOWN // 2, digest=digest
             )
-        text = self._text(column.name, how)
+        text = self._text(column, how)
         bytes_ = sql.SQL(UTF8).format(text)
         digest = sql.SQL(self._long).format(text)
         if self._bytewise:

@@ -13,7 +13,11 @@ EXACT = {
     16, 17, 20, 21, 23, 650, 774, 829, 869, 1082, 1083, 1114, 1184, 2950,
 }  # fmt: skip
 BYTES, TEXTS, PADDED, NUMERIC, FLOATS = 17, {25, 1043}, 1042, 1700, {700, 701}
-FLOAT_ARRAYS = {1021, 1022}
+# Types with floating-point numbers inside, by what gives their bytes: before 12 a text has fewer digits.
+FLOATS_INSIDE = {
+    600: "point_send", 601: "lseg_send", 602: "path_send", 603: "box_send", 604: "poly_send",
+    628: "line_send", 718: "circle_send",
+} | dict.fromkeys((629, 719, 1017, 1018, 1019, 1020, 1021, 1022, 1027), "array_send")  # fmt: skip
 
 
 class Way(Enum):
@@ -22,6 +26,7 @@ class Way(Enum):
     AS_IS = auto()
     COLLATED = auto()
     FLOAT = auto()
+    FLOATS = auto()
     TEXT = auto()
     ROW = auto()
 
@@ -38,4 +43,6 @@ def way(one: Column, other: Column) -> Way:
         return Way.COLLATED
     if one.oid in FLOATS:
         return Way.FLOAT
+    if one.oid in FLOATS_INSIDE:
+        return Way.FLOATS
     return Way.TEXT if plain and one.oid != PADDED else Way.ROW
