@@ -100,6 +100,8 @@ def command(
         _refuse_of_rows(tables, only_count, fix_sql, repair)
         diff_schema.run(options, source, destination, shadow=shadow, ddl=ddl)
         return
+    _refuse_of_schemas(shadow, ddl)
+    _refuse_counted(only_count, fix_sql)
     from migrator.data_diff import Options as Asked
 
     fixes = fix_sql is not None and not repair
@@ -132,6 +134,22 @@ def _refuse_of_rows(tables: tuple[str, ...], only_count: bool, fix_sql: Path | N
         raise UsageProblem(
             "--schema compares whole schemas: it takes no TABLE, no --count, no --fix-sql and no --repair",
             hint="migrator diff --schema",
+        )
+
+
+def _refuse_of_schemas(shadow: bool, ddl: bool) -> None:
+    if shadow or ddl:
+        raise UsageProblem(
+            f"{'--shadow' if shadow else '--ddl'} is of a comparison of schemas, and --schema is not given",
+            hint=f"migrator diff --schema {'--shadow' if shadow else '--ddl'}",
+        )
+
+
+def _refuse_counted(only_count: bool, fix_sql: Path | None) -> None:
+    if only_count and fix_sql is not None:
+        raise UsageProblem(
+            "--fix-sql needs to know the rows, and --count does not look into them",
+            hint="the same command without --count",
         )
 
 
