@@ -20,7 +20,7 @@ from migrator.diff.fix import script, statements
 from migrator.diff.outcomes import told
 from migrator.diff.pairs import Pairs, Wanted
 from migrator.diff.proven import Proven, definition
-from migrator.diff.roots import large_objects, left_aside, tables_of_both
+from migrator.diff.roots import large_objects, left_aside, roots, tables_of_both
 from migrator.diff.run import Comparison
 from migrator.diff.subject import Options, Subject, choose
 from migrator.diff.visibility import position
@@ -158,7 +158,7 @@ def _compare(
     started = ctx.now()
     halted = threading.Event()
     applied = Applied(ctx, NAME, timeout=options.timeout, halted=halted)
-    choose(subject, options.patterns)
+    choose(subject, options.patterns, roots(ctx.source) if options.patterns else {})
     work = None
     if options.only_count:
         kept = keep(COUNT) if keep else None

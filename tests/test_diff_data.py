@@ -164,6 +164,7 @@ def test_equal_sides_are_equal_and_few_bytes_say_so(moved: Road) -> None:
     assert last is not None
     assert (last.patterns, last.tables) == (("typed", "part*"), {"equal": 3})
     assert re.search(r"equal: 3 of 3 tables equal · 760 rows · by [a-z0-9 ]+ · at LSN", told.out)
+    assert tables(diff(moved, "part")).keys() == {"part_1", "part_2"}
     with pytest.raises(UnknownName):
         diff(moved, "typed", "no_such_table")
 

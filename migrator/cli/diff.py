@@ -78,11 +78,12 @@ def command(
 ) -> None:
     """Compare the rows of both sides of the migration, or of any two databases.
 
-    TABLE is a shell pattern on schema.table, or on the table's name alone; all are compared where there is
-    none. The application may go on: what differs is looked at again until it is proven, in step with the
-    stream; while that is late, nothing further is begun. Of two databases without a migration nobody knows
-    such a stream, so they should be quiet. Nothing is written. A run that was cut short goes on where it
-    stopped: within a week, and of two databases without a migration within a day.
+    TABLE is a shell pattern on schema.table, or on the table's name alone; that of a partitioned table names
+    its partitions, too. All are compared where there is none. The application may go on: what differs is
+    looked at again until it is proven, in step with the stream; while that is late, nothing further is begun.
+    Of two databases without a migration nobody knows such a stream, so they should be quiet. Nothing is
+    written. A run that was cut short goes on where it stopped: within a week, and of two databases without a
+    migration within a day.
 
     With --repair the rows that are proven different are then made what they are on the side that takes the
     writes, while the stream goes on: only the other side is written to. What is overwritten is put into a

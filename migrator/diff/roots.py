@@ -87,6 +87,11 @@ def tables_of_both(source: ReadSession, destination: ReadSession) -> tuple[list[
     return wanted, missing
 
 
+def roots(session: ReadSession) -> dict[Name, Name]:
+    """Return the table at the root of each partition that holds rows."""
+    return {leaf.name: root for root, leaves in _trees(session).items() for leaf in leaves}
+
+
 def foreign_tables(session: ReadSession) -> list[tuple[str, str]]:
     """Return schema and name of all user tables whose rows another server has."""
     return [(row.schema, row.name) for row in session.rows(FOREIGN)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from migrator.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from migrator.diff.content import Name
     from migrator.diff.pairs import Wanted
@@ -48,18 +48,25 @@ class Subject:
         self.missing, self.left_out = {}, {}
 
 
-def choose(subject: Subject, patterns: tuple[str, ...]) -> None:
-    """Leave in the subject what any of the patterns names. Raises UnknownName for one that names nothing."""
+def choose(subject: Subject, patterns: tuple[str, ...], roots: Mapping[Name, Name]) -> None:
+    """Leave in the subject what any of the patterns names. Raises UnknownName for one that names nothing.
+
+    A partition is named by the table at its root too: ``roots`` has it.
+    """
     if not patterns:
         return
-    names = [".".join(table.name) for table in subject.wanted] + list(subject.missing)
+
+    def names_of(table: Wanted) -> list[str]:
+        return [".".join(name) for name in (table.name, roots.get(table.name)) if name]
+
+    names = [name for table in subject.wanted for name in names_of(table)] + list(subject.missing)
     for pattern in patterns:
         if not any(_matches(name, pattern) for name in names):
             raise UnknownName(
                 f"no table that is compared is called {pattern!r}",
                 hint="patterns are those of the shell, on schema.table or the table's name alone",
             )
-    subject.wanted = [t for t in subject.wanted if _any(".".join(t.name), patterns)]
+    subject.wanted = [t for t in subject.wanted if any(_any(name, patterns) for name in names_of(t))]
     subject.missing = {name: why for name, why in subject.missing.items() if _any(name, patterns)}
     subject.left_out = {}
 
