@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.copy.snapshot import find_slots
 from migrator.diff import mend
+from migrator.diff.fix import one_line
 from migrator.diff.pairs import Pairs, Wanted
 from migrator.diff.proven import definition
 from migrator.diff.visibility import position
@@ -184,7 +185,7 @@ class Repair:
         yield HEAD.format(side=ctx.destination.side) + BEGIN + lowering
         for work in self._tables:
             work.batches = []
-            label = " ".join(work.proven.label.split())
+            label = one_line(work.proven.label)
             if work.proven.whole:
                 yield f"-- {label} is copied again as a whole: what was there is not kept.\n"
                 continue

@@ -52,10 +52,16 @@ def script(side: str, statements: Sequence[str], passing: tuple[str, str] = ("",
     return head + lowering + "".join(f"{s}\n" for s in statements) + raising + "commit;\n"
 
 
+def one_line(label: str) -> str:
+    """Return a name as a script's comment can have it: what is behind a line's end would be executed."""
+    return " ".join(label.split())
+
+
 def statements(serving: ReadSession, pair: Pair, differences: Sequence[Difference]) -> list[str]:
     """Return what would bring the rows; they are read once more where they are served."""
     if not pair.asked.key:
-        return [f"-- {pair.label} has no key to tell its rows apart by: it can only be copied again."]
+        label = one_line(pair.label)
+        return [f"-- {label} has no key to tell its rows apart by: it can only be copied again."]
     found: list[str] = []
     for begin in range(0, len(differences), AT_ONCE):
         some = differences[begin : begin + AT_ONCE]
