@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.copy.snapshot import find_slots
 from migrator.diff import mend
-from migrator.diff.fix import one_line
+from migrator.diff.fix import DIGITS_NOW, head, one_line
 from migrator.diff.pairs import Pairs, Wanted
 from migrator.diff.proven import definition
 from migrator.diff.visibility import position
@@ -51,13 +51,6 @@ NAME, STEP = "diff --repair", "repair"
 ROLE = "select pg_catalog.current_setting('session_replication_role')"
 # A row that another one stands in the way of, which may be in another batch.
 CONSTRAINT = "23"
-BEGIN = """\\set ON_ERROR_STOP on
-begin read write;
--- No trigger is set off, no foreign key is checked, and the fence lets this transaction through.
-set local session_replication_role = replica;
-set local search_path = '';
-set local standard_conforming_strings = on;
-"""
 HEAD = """-- What migrator diff --repair does on the {side}, each row only if it still is as it was here.
 -- By psql, from 11 on: with --variable undo=1 what takes it back, without it the same once more.
 """
@@ -182,7 +175,9 @@ class Repair:
 
     def _prepared(self, ctx: WriteContext, pairs: Pairs, mender: Mender) -> Iterator[str]:
         lowering, raising = fence.passing(ctx.write_destination, ctx.names)
-        yield HEAD.format(side=ctx.destination.side) + BEGIN + lowering
+        # Of rows without a key the hashes are looked for, which fewer digits may have gone into.
+        digits = str(ctx.write_destination.value(DIGITS_NOW))
+        yield HEAD.format(side=ctx.destination.side) + head(extra_float_digits=digits) + lowering
         for work in self._tables:
             work.batches = []
             label = one_line(work.proven.label)

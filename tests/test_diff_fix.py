@@ -6,6 +6,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from migrator.data_diff import Options, diff_databases
@@ -19,21 +20,27 @@ if TYPE_CHECKING:
     from migrator.demo.servers import EmbeddedServer
 
 Fixed = tuple[str, list[str]]
+# An environment that has psql take another encoding, and the server other ways to read and print values.
+OTHER_HABITS = {
+    **os.environ,
+    "PGCLIENTENCODING": "LATIN1",
+    "PGOPTIONS": "-c DateStyle=german -c IntervalStyle=sql_standard -c TimeZone=Asia/Kathmandu"
+    " -c extra_float_digits=-10 -c bytea_output=escape -c xmloption=document"
+    " -c standard_conforming_strings=off",
+}
 
 
 @pytest.fixture
 def fixed(source_cluster: EmbeddedServer, tmp_path: Path) -> Callable[..., Fixed]:
     """Compare all tables of two databases and run the script; return it, and what differs after."""
 
-    def run_script(source: str, destination: str, **environment: str) -> Fixed:
+    def run_script(source: str, destination: str, environment: dict[str, str] = OTHER_HABITS) -> Fixed:
         report = diff_databases(source, destination, lambda _: None, Options(jobs=1, fix=True))
         assert report.verdict == "different"
         script = tmp_path / "fix.sql"
         script.write_text(report.fix, encoding="utf-8")
         words = [psql_of(source_cluster), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", script, destination]
-        ended = subprocess.run(
-            words, capture_output=True, text=True, check=False, env={**os.environ, **environment}
-        )
+        ended = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
         assert (ended.returncode, ended.stderr) == (0, "")
         left = diff_databases(source, destination, lambda _: None, Options(jobs=1))
         return report.fix, [t.table for t in left.tables if t.verdict != "equal"]
@@ -58,3 +65,52 @@ def test_no_part_of_a_tables_name_is_executed(
     assert comment.startswith('-- public."a drop table public.t;--" has no key')
     assert len(left) == 1
     assert run(destination_database, "select to_regclass('public.t') is not null") == [(True,)]
+
+
+def test_a_database_in_another_encoding_gets_the_same_characters(
+    source_database: str,
+    destination_cluster: EmbeddedServer,
+    new_database: Callable[..., str],
+    fixed: Callable[..., Fixed],
+) -> None:
+    latin = new_database(destination_cluster, encoding="LATIN1", template="template0", locale="C")
+    on_both(source_database, latin, 'create table "tür" (id int primary key, t text)')
+    run(source_database, "insert into \"tür\" values (1, 'für'), (2, 'a')")
+    run(latin, "insert into \"tür\" values (1, 'fur'), (3, 'ü')")
+    # As psql is run where no one says anything else: it takes the server's encoding.
+    plain = {name: value for name, value in os.environ.items() if name != "PGCLIENTENCODING"}
+    assert fixed(source_database, latin, plain)[1] == []
+    assert run(latin, 'select t from "tür" order by id') == [("für",), ("a",)]
+
+
+def test_values_are_read_as_they_were_printed(
+    source_database: str, destination_database: str, fixed: Callable[..., Fixed]
+) -> None:
+    on_both(
+        source_database,
+        destination_database,
+        """
+        create table t (
+            id int primary key, iv interval, at timestamptz, day date, raw bytea, f float8, p point,
+            cash money, t text
+        );
+        """,
+    )
+    values = (
+        "'-1 year -2 mons +3 days', '2020-02-03 04:05:06+00', '2020-02-03', '\\x005c27', 0.1 + 0.2,"
+        " point(0.1, 1.0 / 3), 1234.5, e'\\\\ \\'a\\'\\n'"
+    )
+    run(source_database, f"insert into t values (1, {values}), (2, {values.replace('+3', '-3')})")
+    assert fixed(source_database, destination_database)[1] == []
+
+
+def test_xml_is_read_as_content(
+    source_database: str, destination_database: str, fixed: Callable[..., Fixed]
+) -> None:
+    try:
+        on_both(source_database, destination_database, "select '<a/>'::xml")
+    except psycopg.errors.FeatureNotSupported:
+        pytest.skip("a server was built without libxml")
+    on_both(source_database, destination_database, "create table t (id int primary key, x xml)")
+    run(source_database, "insert into t values (1, 'no document'), (2, '<a/>')")
+    assert fixed(source_database, destination_database)[1] == []

@@ -23,6 +23,7 @@ from tests.fixtures.road import STUBBORN, Road, before, standing
 from tests.fixtures.servers import connect, psql_of
 from tests.test_copy_diff import Told, behind_its_back, command, waiting_for_a_standby
 from tests.test_diff_data import IDENTITIES, ROWS, SPOILED, SPOILED_TABLES, TABLES, TYPES
+from tests.test_diff_fix import OTHER_HABITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,13 +47,20 @@ create function see() returns trigger language plpgsql as $$
 begin insert into public.seen default values; return new; end $$;
 create trigger see after insert or update or delete on always for each row execute function see();
 alter table seen replica identity full;
+create table drift (p float8[], span interval);
+insert into drift select array[g / 3.0], make_interval(years => g, days => 1) from generate_series(1, 20) g;
+alter table drift replica identity full;
 """
-ALL = (*SPOILED_TABLES, "nothing", "busy", "counter", "queue", "pairs", "child", "always", "seen", "part_1")
+ALL = (
+    *SPOILED_TABLES, "nothing", "busy", "counter", "queue", "pairs", "child", "always", "seen", "drift",
+    "part_1",
+)  # fmt: skip
 SPOILED_MORE = """
 ;delete from pairs where id in (1, 2); insert into pairs values (1, 'u2'), (2, 'u1');
 insert into nothing default values; insert into nothing default values;
 delete from always where id < 4; update always set t = e'a\\\\b''\\n' where id = 5;
-delete from pairs where id = 7
+delete from pairs where id = 7;
+delete from drift where p[1] < 1; insert into drift values (array[1 / 7.0], '1 year -2 days')
 """
 
 
@@ -71,11 +79,11 @@ def moved(
 
 @pytest.fixture
 def psql(source_cluster: EmbeddedServer) -> Callable[..., None]:
-    """Run a script by psql."""
+    """Run a script by psql, in a session that prints and reads by other settings than ours."""
 
     def run_script(url: str, script: Path, *options: str) -> None:
         words = [str(psql_of(source_cluster)), "-X", "-q", *options, "-f", str(script), url]
-        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        ended = subprocess.run(words, capture_output=True, text=True, check=False, env=OTHER_HABITS)
         assert (ended.returncode, ended.stderr) == (0, "")
 
     return run_script

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from migrator.diff.questions import readable
+from migrator.diff.row_hash import PRINTING
 from migrator.diff.ways import PADDED
+from migrator.pg.session import PINNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +29,15 @@ DELETE = "delete from {table} where {same}"
 DIGITS = "select pg_catalog.set_config('extra_float_digits', %s, false)"
 DIGITS_NOW = "select pg_catalog.current_setting('extra_float_digits')"
 AT_ONCE = 100
+# Without a terminal psql would take the file to be in the server's encoding.
+BEGIN = """\\set ON_ERROR_STOP on
+\\encoding UTF8
+begin read write;
+-- No trigger is set off, no fence holds this transaction, and no foreign key is checked.
+set local session_replication_role = replica;
+"""
+# What literals are read by, and what keys and hashes are printed by.
+READ_BY = (*PRINTING, "standard_conforming_strings")
 
 # A row as the literals of its columns, in the order of ``columns``.
 Image = tuple[str, ...]
@@ -39,17 +50,24 @@ def script(side: str, statements: Sequence[str], passing: tuple[str, str] = ("",
     """
     if not statements:
         return "-- No row is proven different.\n"
-    head = (
+    said = (
         f"-- For the {side}, by a superuser: makes the rows that were proven different what they are on the\n"
         "-- other side. Look at them first; rows may have changed since.\n"
-        "\\set ON_ERROR_STOP on\n"
-        "begin read write;\n"
-        "-- No trigger is set off, no fence holds this transaction, and no foreign key is checked.\n"
-        "set local session_replication_role = replica;\n"
-        "set local search_path = '';\n"
     )
     lowering, raising = passing
-    return head + lowering + "".join(f"{s}\n" for s in statements) + raising + "commit;\n"
+    return said + head() + lowering + "".join(f"{s}\n" for s in statements) + raising + "commit;\n"
+
+
+def head(**printed: str) -> str:
+    """Return how a script for psql begins: by its encoding, and what the rows in it were printed by.
+
+    ``printed`` are settings that were others than those of every session.
+    """
+    settings = {name: PINNED[name] for name in READ_BY} | printed
+    return BEGIN + "".join(
+        sql.SQL("set local {} = {};\n").format(sql.Identifier(name.lower()), sql.Literal(value)).as_string()
+        for name, value in settings.items()
+    )
 
 
 def one_line(label: str) -> str:
