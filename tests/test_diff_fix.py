@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from migrator.data_diff import Options, diff_databases
+from migrator.diff import fix
 from tests.fixtures.road import run
 from tests.fixtures.servers import psql_of
 
@@ -114,3 +115,27 @@ def test_xml_is_read_as_content(
     on_both(source_database, destination_database, "create table t (id int primary key, x xml)")
     run(source_database, "insert into t values (1, 'no document'), (2, '<a/>')")
     assert fixed(source_database, destination_database)[1] == []
+
+
+def test_rows_that_exchange_a_unique_value_are_written_after_all_were_removed(
+    source_database: str,
+    destination_database: str,
+    fixed: Callable[..., Fixed],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # They need not be read together either.
+    monkeypatch.setattr(fix, "AT_ONCE", 1)
+    on_both(source_database, destination_database, "create table t (id int primary key, u text unique)")
+    run(source_database, "insert into t values (1, 'a'), (2, 'b'), (3, 'c')")
+    run(destination_database, "insert into t values (1, 'b'), (2, 'a'), (4, 'c')")
+    assert fixed(source_database, destination_database)[1] == []
+
+
+def test_keys_that_are_one_to_their_own_operator_are_written_once(
+    source_database: str, destination_database: str, fixed: Callable[..., Fixed]
+) -> None:
+    on_both(source_database, destination_database, "create table t (id numeric primary key, t text)")
+    run(source_database, "insert into t values (1.0, 'a'), (2, 'b')")
+    run(destination_database, "insert into t values (1.00, 'a'), (2, 'c')")
+    script, left = fixed(source_database, destination_database)
+    assert (script.count("insert into"), left) == (2, [])

@@ -80,18 +80,20 @@ def statements(serving: ReadSession, pair: Pair, differences: Sequence[Differenc
     if not pair.asked.key:
         label = one_line(pair.label)
         return [f"-- {label} has no key to tell its rows apart by: it can only be copied again."]
-    found: list[str] = []
+    # What is removed first leaves its unique values to others. Each once: keys that are one to the key's own
+    # operator lead to one row.
+    away, written = dict[str, None](), dict[str, None]()
     for begin in range(0, len(differences), AT_ONCE):
         some = differences[begin : begin + AT_ONCE]
         with exact(serving):
             asked = pair.asked.now(pair.one, [d.key for d in some], values=image(pair, pair.one))
-            rows = {row.number: row.values for row in serving.rows(asked)}
-        for number, difference in enumerate(some, 1):
-            both = [deletion(pair, difference.key)]
-            if number in rows:
-                both.append(insertion(pair, rows[number]))
-            found += [f"{statement.as_string(serving.connection)};" for statement in both]
-    return found
+            rows = [row.values for row in serving.rows(asked)]
+        for into, composed in (
+            (away, [deletion(pair, difference.key) for difference in some]),
+            (written, [insertion(pair, values) for values in rows]),
+        ):
+            into.update(dict.fromkeys(f"{one.as_string(serving.connection)};" for one in composed))
+    return [*away, *written]
 
 
 def columns(pair: Pair) -> list[str]:
