@@ -139,3 +139,52 @@ def test_keys_that_are_one_to_their_own_operator_are_written_once(
     run(destination_database, "insert into t values (1.00, 'a'), (2, 'c')")
     script, left = fixed(source_database, destination_database)
     assert (script.count("insert into"), left) == (2, [])
+
+
+# Where the search path is empty no operator of theirs is found for a text; they print by the settings.
+KEYS = {
+    "composite": (
+        "create type k as (day date, span interval, f float8)",
+        "row('2020-02-{:02}', '1 day -2 h', 0.1)",
+    ),
+    "domain": ("create domain k as interval", "'{} days -2 h'"),
+    "range": ("create type k as range (subtype = timestamptz)", "'[2020-02-{:02} 00:00+00,)'"),
+    "array": (
+        "create domain part as date; create type k as (a part[])",
+        "row(array['2020-02-{:02}']::part[])",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_key_of_a_type_that_is_not_postgresqls_own_is_found(
+    kind: str, source_database: str, destination_database: str, fixed: Callable[..., Fixed]
+) -> None:
+    made, value = KEYS[kind]
+    made += "; create table t (k k, n int, v text, primary key (k, n));"
+    made += "".join(f"insert into t values ({value.format(n)}, {n}, 'x');" for n in range(1, 5))
+    on_both(source_database, destination_database, made)
+    run(destination_database, "update t set v = 'y' where n = 1; delete from t where n = 2")
+    run(source_database, "delete from t where n = 3")
+    assert fixed(source_database, destination_database)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("extension", "values"), [("citext", "aB b C"), ("ltree", "a.b b c.d"), ("hstore", "a=>1 b=>2 c=>3")]
+)
+def test_a_key_of_an_extensions_type_is_found(
+    extension: str,
+    values: str,
+    source_database: str,
+    destination_database: str,
+    fixed: Callable[..., Fixed],
+) -> None:
+    try:
+        on_both(source_database, destination_database, f"create extension {extension}")
+    except psycopg.Error:
+        pytest.skip(f"a server has no {extension}")
+    first, second, third = values.split()
+    on_both(source_database, destination_database, f"create table t (k {extension} primary key, v text)")
+    run(source_database, f"insert into t values ('{first}', 'x'), ('{second}', 'x')")
+    run(destination_database, f"insert into t values ('{first}', 'y'), ('{third}', 'x')")
+    assert fixed(source_database, destination_database)[1] == []

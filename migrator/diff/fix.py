@@ -25,6 +25,9 @@ LITERAL = "pg_catalog.quote_nullable({}::text)"
 WRITTEN = "pg_catalog.quote_nullable(case when {0} is distinct from null then pg_catalog.concat({0}) end)"
 INSERT = "insert into {table} ({columns}) overriding system value values ({values})"
 INSERT_NOTHING = "insert into {table} default values"
+SAME = "{} = {}"
+# The operators of an extension's type are in its schema, and a composite has none for a text.
+SAME_WRITTEN = "pg_catalog.concat({}) = {}"
 DELETE = "delete from {table} where {same}"
 DIGITS = "select pg_catalog.set_config('extra_float_digits', %s, false)"
 DIGITS_NOW = "select pg_catalog.current_setting('extra_float_digits')"
@@ -125,8 +128,9 @@ def insertion(pair: Pair, literals: Sequence[str]) -> sql.Composed:
 
 def deletion(pair: Pair, key: Sequence[str]) -> sql.Composed:
     """Return the statement that removes the row of a key on the side that follows."""
+    plain = {c.name for c in pair.other.columns if c.plain}
     same = [
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
+        sql.SQL(SAME if name in plain else SAME_WRITTEN).format(sql.Identifier(name), sql.Literal(value))
         for name, value in zip(pair.asked.key, key, strict=True)
     ]
     return sql.SQL(DELETE).format(table=readable(pair.other), same=sql.SQL(" and ").join(same))
