@@ -50,17 +50,21 @@ alter table seen replica identity full;
 create table drift (p float8[], span interval);
 insert into drift select array[g / 3.0], make_interval(years => g, days => 1) from generate_series(1, 20) g;
 alter table drift replica identity full;
+create type span as (day date, long interval);
+create table spans (k span primary key, t text);
+insert into spans select row(date '2020-01-01' + g, '1 day -2 h')::span, 'x' from generate_series(1, 20) g;
 """
 ALL = (
     *SPOILED_TABLES, "nothing", "busy", "counter", "queue", "pairs", "child", "always", "seen", "drift",
-    "part_1",
+    "spans", "part_1",
 )  # fmt: skip
 SPOILED_MORE = """
 ;delete from pairs where id in (1, 2); insert into pairs values (1, 'u2'), (2, 'u1');
 insert into nothing default values; insert into nothing default values;
 delete from always where id < 4; update always set t = e'a\\\\b''\\n' where id = 5;
 delete from pairs where id = 7;
-delete from drift where p[1] < 1; insert into drift values (array[1 / 7.0], '1 year -2 days')
+delete from drift where p[1] < 1; insert into drift values (array[1 / 7.0], '1 year -2 days');
+update spans set t = 'y' where (k).day = '2020-01-02'; delete from spans where (k).day = '2020-01-03'
 """
 
 
