@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.copy.snapshot import find_slots
 from migrator.diff import mend
-from migrator.diff.fix import DIGITS_NOW, head, one_line
+from migrator.diff.fix import head, one_line
 from migrator.diff.pairs import Pairs, Wanted
 from migrator.diff.proven import definition
 from migrator.diff.visibility import position
@@ -175,9 +175,7 @@ class Repair:
 
     def _prepared(self, ctx: WriteContext, pairs: Pairs, mender: Mender) -> Iterator[str]:
         lowering, raising = fence.passing(ctx.write_destination, ctx.names)
-        # Of rows without a key the hashes are looked for, which fewer digits may have gone into.
-        digits = str(ctx.write_destination.value(DIGITS_NOW))
-        yield HEAD.format(side=ctx.destination.side) + head(extra_float_digits=digits) + lowering
+        yield HEAD.format(side=ctx.destination.side) + head() + lowering
         for work in self._tables:
             work.batches = []
             label = one_line(work.proven.label)

@@ -27,7 +27,7 @@ OTHER_HABITS = {
     "PGCLIENTENCODING": "LATIN1",
     "PGOPTIONS": "-c DateStyle=german -c IntervalStyle=sql_standard -c TimeZone=Asia/Kathmandu"
     " -c extra_float_digits=-10 -c bytea_output=escape -c xmloption=document"
-    " -c standard_conforming_strings=off",
+    " -c standard_conforming_strings=off -c array_nulls=off",
 }
 
 
@@ -93,13 +93,13 @@ def test_values_are_read_as_they_were_printed(
         """
         create table t (
             id int primary key, iv interval, at timestamptz, day date, raw bytea, f float8, p point,
-            cash money, t text
+            cash money, t text, texts text[]
         );
         """,
     )
     values = (
         "'-1 year -2 mons +3 days', '2020-02-03 04:05:06+00', '2020-02-03', '\\x005c27', 0.1 + 0.2,"
-        " point(0.1, 1.0 / 3), 1234.5, e'\\\\ \\'a\\'\\n'"
+        " point(0.1, 1.0 / 3), 1234.5, e'\\\\ \\'a\\'\\n', array['null', null]"
     )
     run(source_database, f"insert into t values (1, {values}), (2, {values.replace('+3', '-3')})")
     assert fixed(source_database, destination_database)[1] == []
@@ -156,6 +156,14 @@ KEYS = {
 }
 
 
+@pytest.fixture
+def found_by_text(source_cluster: EmbeddedServer) -> None:
+    """Skip what asks for keys by their texts where floating-point numbers are printed by two rules."""
+    if source_cluster.major < 12:
+        pytest.skip("such a key tells no rows apart between these majors")
+
+
+@pytest.mark.usefixtures("found_by_text")
 @pytest.mark.parametrize("kind", KEYS)
 def test_a_key_of_a_type_that_is_not_postgresqls_own_is_found(
     kind: str, source_database: str, destination_database: str, fixed: Callable[..., Fixed]
@@ -169,6 +177,7 @@ def test_a_key_of_a_type_that_is_not_postgresqls_own_is_found(
     assert fixed(source_database, destination_database)[1] == []
 
 
+@pytest.mark.usefixtures("found_by_text")
 @pytest.mark.parametrize(
     ("extension", "values"), [("citext", "aB b C"), ("ltree", "a.b b c.d"), ("hstore", "a=>1 b=>2 c=>3")]
 )

@@ -47,8 +47,10 @@ create function see() returns trigger language plpgsql as $$
 begin insert into public.seen default values; return new; end $$;
 create trigger see after insert or update or delete on always for each row execute function see();
 alter table seen replica identity full;
-create table drift (p float8[], span interval);
-insert into drift select array[g / 3.0], make_interval(years => g, days => 1) from generate_series(1, 20) g;
+create table drift (at timestamptz[], span interval);
+insert into drift
+select array[timestamptz '2020-01-01' + g * interval '1 h'], make_interval(years => g, days => 1)
+from generate_series(1, 20) g;
 alter table drift replica identity full;
 create type span as (day date, long interval);
 create table spans (k span primary key, t text);
@@ -63,7 +65,7 @@ SPOILED_MORE = """
 insert into nothing default values; insert into nothing default values;
 delete from always where id < 4; update always set t = e'a\\\\b''\\n' where id = 5;
 delete from pairs where id = 7;
-delete from drift where p[1] < 1; insert into drift values (array[1 / 7.0], '1 year -2 days');
+delete from drift where span < '3 years'; insert into drift values ('{2020-02-03}', '1 year -2 days');
 update spans set t = 'y' where (k).day = '2020-01-02'; delete from spans where (k).day = '2020-01-03'
 """
 

@@ -38,6 +38,7 @@ BEGIN = """\\set ON_ERROR_STOP on
 begin read write;
 -- No trigger is set off, no fence holds this transaction, and no foreign key is checked.
 set local session_replication_role = replica;
+set local array_nulls = on;
 """
 # What literals are read by, and what keys and hashes are printed by.
 READ_BY = (*PRINTING, "standard_conforming_strings")
@@ -61,16 +62,10 @@ def script(side: str, statements: Sequence[str], passing: tuple[str, str] = ("",
     return said + head() + lowering + "".join(f"{s}\n" for s in statements) + raising + "commit;\n"
 
 
-def head(**printed: str) -> str:
-    """Return how a script for psql begins: by its encoding, and what the rows in it were printed by.
-
-    ``printed`` are settings that were others than those of every session.
-    """
-    settings = {name: PINNED[name] for name in READ_BY} | printed
-    return BEGIN + "".join(
-        sql.SQL("set local {} = {};\n").format(sql.Identifier(name.lower()), sql.Literal(value)).as_string()
-        for name, value in settings.items()
-    )
+def head() -> str:
+    """Return how a script for psql begins: by its encoding, and what the rows in it were printed by."""
+    pins = [(sql.Identifier(name.lower()), sql.Literal(PINNED[name])) for name in READ_BY]
+    return BEGIN + "".join(sql.SQL("set local {} = {};\n").format(*pin).as_string() for pin in pins)
 
 
 def one_line(label: str) -> str:
