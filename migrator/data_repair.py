@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from migrator.copy.snapshot import find_slots
@@ -186,12 +187,16 @@ class Repair:
             pair = self._pair(pairs, work)
             if pair is None:
                 continue
-            for items in mender.prepare(pair, work.proven.differences):
-                for statement in mend.told(pair, items):
-                    yield f"{statement}\n"
-                for item in items:
-                    item.forget_rows()
-                work.batches.append(items)
+            # Rows of any two batches may exchange unique values.
+            with TemporaryFile("w+", encoding="utf-8", newline="") as later:
+                for items in mender.prepare(pair, work.proven.differences):
+                    yield from (f"{statement}\n" for statement in mend.removals(pair, items))
+                    later.writelines(f"{statement}\n" for statement in mend.insertions(pair, items))
+                    for item in items:
+                        item.forget_rows()
+                    work.batches.append(items)
+                later.seek(0)
+                yield from later
         yield raising + "commit;\n"
 
     def _pair(self, pairs: Pairs, work: Work) -> Pair | None:

@@ -52,13 +52,15 @@ insert into drift
 select array[timestamptz '2020-01-01' + g * interval '1 h'], make_interval(years => g, days => 1)
 from generate_series(1, 20) g;
 alter table drift replica identity full;
+create table scales (n numeric primary key, t text);
+insert into scales select g::numeric(9, 1), 'x' from generate_series(1, 20) g;
 create type span as (day date, long interval);
 create table spans (k span primary key, t text);
 insert into spans select row(date '2020-01-01' + g, '1 day -2 h')::span, 'x' from generate_series(1, 20) g;
 """
 ALL = (
     *SPOILED_TABLES, "nothing", "busy", "counter", "queue", "pairs", "child", "always", "seen", "drift",
-    "spans", "part_1",
+    "spans", "scales", "part_1",
 )  # fmt: skip
 SPOILED_MORE = """
 ;delete from pairs where id in (1, 2); insert into pairs values (1, 'u2'), (2, 'u1');
@@ -66,7 +68,8 @@ insert into nothing default values; insert into nothing default values;
 delete from always where id < 4; update always set t = e'a\\\\b''\\n' where id = 5;
 delete from pairs where id = 7;
 delete from drift where span < '3 years'; insert into drift values ('{2020-02-03}', '1 year -2 days');
-update spans set t = 'y' where (k).day = '2020-01-02'; delete from spans where (k).day = '2020-01-03'
+update spans set t = 'y' where (k).day = '2020-01-02'; delete from spans where (k).day = '2020-01-03';
+update scales set n = 2.00 where n = 2
 """
 
 
@@ -324,13 +327,18 @@ APPLIED = "select 1 from pg_stat_replication where replay_lsn >= '{}'"
 
 
 def test_rows_that_stand_in_each_others_way_are_written_together(
-    moved: Road, monkeypatch: pytest.MonkeyPatch
+    moved: Road, psql: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swapped = "delete from pairs where id in (11, 12); insert into pairs values (11, 'u12'), (12, 'u11')"
     behind_its_back(moved.destination, swapped)
     monkeypatch.setattr(mend, "AT_ONCE", 1)
+    spoiled = rows(moved.destination, "pairs")
     report = repair(moved, "pairs")
     assert (done(report), report.exit_code) == ({"pairs": (2, 0)}, 0)
+    psql(moved.destination, moved.project.directory / "repair.sql", "--variable", "undo=1")
+    assert rows(moved.destination, "pairs") == spoiled
+    psql(moved.destination, moved.project.directory / "repair.sql")
+    assert rows(moved.destination, "pairs") == rows(moved.source, "pairs")
     # A row that another one stands in the way of for good is told, with what the server said.
     behind_its_back(
         moved.destination, "delete from child where id = 3; alter table child add check (id <> 3)"

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -221,18 +222,28 @@ class Mender:
         return pair.asked.now(_side(pair, number), identities, values=values)
 
 
-def told(pair: Pair, items: Sequence[Item]) -> Iterator[str]:
-    """Yield statements for psql: what is going to be done, or with the variable ``undo`` what undoes it."""
-    for begin in range(0, len(items), AT_ONCE):
-        some = items[begin : begin + AT_ONCE]
-        yield "\\if :{?undo}"
-        yield from _exchange(pair, some, undo=True)
-        yield "\\else"
-        yield from _exchange(pair, some, undo=False)
-        yield "\\endif"
+def removals(pair: Pair, items: Sequence[Item]) -> Iterator[str]:
+    """Yield what removes rows, for psql: those in the way, or with the variable ``undo`` those written."""
+    yield from _either(partial(_removals, pair, items))
 
 
-def _exchange(pair: Pair, items: Sequence[Item], *, undo: bool) -> Iterator[str]:
+def insertions(pair: Pair, items: Sequence[Item]) -> Iterator[str]:
+    """Yield what writes rows, for psql: those that are wanted, or with the variable ``undo`` those that were.
+
+    It is for after the removals of the whole table, which leave unique values to others.
+    """
+    yield from _either(partial(_insertions, pair, items))
+
+
+def _either(told: Callable[[bool], Iterator[str]]) -> Iterator[str]:
+    yield "\\if :{?undo}"
+    yield from told(True)
+    yield "\\else"
+    yield from told(False)
+    yield "\\endif"
+
+
+def _removals(pair: Pair, items: Sequence[Item], undo: bool) -> Iterator[str]:
     for item in items:
         away, copies = (item.here, item.missing) if undo else (item.there, item.surplus.total())
         if pair.asked.key and away.versions:
@@ -246,11 +257,17 @@ def _exchange(pair: Pair, items: Sequence[Item], *, undo: bool) -> Iterator[str]
                     copies=sql.Literal(copies),
                 )
             )
+
+
+def _insertions(pair: Pair, items: Sequence[Item], undo: bool) -> Iterator[str]:
+    written: set[Image] = set()
     for item in items:
         row, copies = (item.found, item.surplus.total()) if undo else (item.wanted, item.missing)
-        if row is not None:
-            for _ in range(copies):
-                yield _text(insertion(pair, row))
+        if row is None or (pair.asked.key and row in written):
+            continue
+        written.add(row)
+        for _ in range(copies):
+            yield _text(insertion(pair, row))
 
 
 def _text(statement: sql.Composed) -> str:
