@@ -38,10 +38,9 @@ BEGIN = """\\set ON_ERROR_STOP on
 begin read write;
 -- No trigger is set off, no fence holds this transaction, and no foreign key is checked.
 set local session_replication_role = replica;
-set local array_nulls = on;
 """
 # What literals are read by, and what keys and hashes are printed by.
-READ_BY = (*PRINTING, "standard_conforming_strings")
+READ_BY = (*PRINTING, "standard_conforming_strings", "array_nulls")
 
 # A row as the literals of its columns, in the order of ``columns``.
 Image = tuple[str, ...]

@@ -42,6 +42,7 @@ PINNED: dict[str, str] = {
     "bytea_output": "hex",
     "lc_monetary": "C",
     "xmloption": "content",
+    "array_nulls": "on",
     "standard_conforming_strings": "on",
     # The server notices in the same time as we do (see KEEPALIVE), and gives our locks free.
     "tcp_keepalives_idle": "10",
