@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 Words = list[str]
 
-# Names and strings in quotes are one word each; where a line ends is no word.
-WORD = re.compile(r'"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|\w+|[^\s\w]')
+# Names and strings in quotes are one word each, and so are numbers; where a line ends is no word.
+WORD = re.compile(r'"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|\d+\.\w+|\w+|[^\s\w]')
+# What PostgreSQL does not print as a keyword: those are all capitals.
+NAME = re.compile(r'".*"|[^\W\dA-Z][^\WA-Z]*', re.DOTALL)
 # Names that a newer version puts into quotes: they have become words of its grammar
 # (pg_get_keywords of 10 to 18).
 NEW_WORDS = frozenset(
@@ -41,7 +43,28 @@ NEW_WORDS = frozenset(
     ]
 )
 # What a column's name never follows: after these comes a type, a relation or a collation.
-NO_COLUMN_AFTER = (":", "FROM", "JOIN", "ONLY", "COLLATE")
+NO_COLUMN_AFTER = (":", "JOIN", "ONLY", "COLLATE")
+# After from comes a relation, too, but where it stands inside of an expression.
+FROM_INSIDE = (["EXTRACT"], ["OVERLAY"], ["SUBSTRING"], ["TRIM"])
+# What a query goes on with after its tables.
+AFTER_TABLES = frozenset(
+    [
+        ";",
+        "EXCEPT",
+        "FETCH",
+        "FOR",
+        "GROUP",
+        "HAVING",
+        "INTERSECT",
+        "LIMIT",
+        "OFFSET",
+        "ORDER",
+        "TABLESAMPLE",
+        "UNION",
+        "WHERE",
+        "WINDOW",
+    ]
+)
 
 
 class Rule(NamedTuple):
@@ -99,23 +122,63 @@ def _function_of_trigger(older: Words, newer: Words) -> tuple[Words, Words]:
 def _unqualified(older: Words, newer: Words) -> tuple[Words, Words]:
     """Leave out the table of a column where the newer version does.
 
-    It does where a query has one table only, which the older one can have meant, too.
+    It does in a view whose query has one table only: until 15 that had two more, for what was and what comes
+    to be (list_length(rtable) in get_query_def of ruleutils.c). All else is printed alike, the view's inner
+    queries, too: nothing but a query is looked at.
     """
+    table = _only_table(older)
+    if not table:
+        return older, newer
     changed: Words = []
+    # The words that parentheses follow which are still open.
+    inside: Words = []
     place = 0
     while place < len(older):
+        word, before = older[place], older[place - 1] if place else ""
         here = len(changed)
         is_qualifier = (
-            older[place + 1 : place + 2] == ["."]
+            word == table
+            and older[place + 1 : place + 2] == ["."]
             and older[place + 3 : place + 4] != ["("]
-            and older[place - 1] not in NO_COLUMN_AFTER
+            and before not in NO_COLUMN_AFTER
+            # A column that is defined: its name stands before its type.
+            and not NAME.fullmatch(before)
+            and (before != "FROM" or older[place - 2] == "DISTINCT" or inside[-1:] in FROM_INSIDE)
         )
-        if is_qualifier and newer[here : here + 2] != [older[place], "."]:
+        if is_qualifier and newer[here : here + 2] != [word, "."]:
             place += 2
             continue
-        changed.append(older[place])
+        if word == "(":
+            inside.append(before)
+        elif word == ")":
+            del inside[-1:]
+        changed.append(word)
         place += 1
     return changed, newer
+
+
+def _only_table(words: Words) -> str:
+    """Return what a query calls the table that it is from, if that is one and it is a query; or nothing."""
+    if words[:1] not in (["SELECT"], ["WITH"]):
+        return ""
+    outer = _outside(words)
+    if outer.count("FROM") != 1:
+        return ""
+    tables = outer[outer.index("FROM") + 1 :]
+    end = next((place for place, word in enumerate(tables) if word in AFTER_TABLES), len(tables))
+    names = [word for word in tables[:end] if NAME.fullmatch(word)]
+    return names[-1] if names and "," not in tables[:end] and "JOIN" not in tables[:end] else ""
+
+
+def _outside(words: Words) -> Words:
+    """Return the words that are not in parentheses."""
+    found, depth = [], 0
+    for word in words:
+        depth -= word == ")"
+        if depth == 0 and word != ")":
+            found.append(word)
+        depth += word == "("
+    return found
 
 
 def _array_of_casts(older: Words, newer: Words) -> tuple[Words, Words]:
