@@ -37,6 +37,7 @@ class Feature(Enum):
     NO_POSTFIX_OPERATORS = auto()
     PARALLEL_INDEX_BUILD = auto()
     PARALLEL_STREAM = auto()
+    PARTITIONED_FOREIGN_KEYS = auto()
     RECORD_HASHES = auto()
     REINDEX_CONCURRENTLY = auto()
     RUN_AS_OWNER = auto()
@@ -67,6 +68,7 @@ SINCE: dict[Feature, int] = {
     Feature.EXTENDED_HASHES: 110000,
     Feature.JIT: 110000,
     Feature.PARALLEL_INDEX_BUILD: 110000,
+    Feature.PARTITIONED_FOREIGN_KEYS: 110000,
     Feature.TRUNCATE_IN_STREAM: 110000,
     Feature.GENERATED_COLUMNS: 120000,
     Feature.INDEX_PROGRESS: 120000,

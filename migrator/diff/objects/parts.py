@@ -13,12 +13,23 @@ if TYPE_CHECKING:
     from migrator.diff.objects.kind import Versions
 
 TABLE = qualified("c.relname")
+# A partition enforces its root's foreign key by one of its own, which that is the parent of.
+CLONES = """
+with recursive o (oid) as (
+    select k.oid
+    union all
+    select p.oid
+    from pg_catalog.pg_constraint p
+    join o on p.conparentid = o.oid
+)
+"""
 # The triggers that enforce a foreign key can be disabled, and so can its clones' on partitions.
 ENFORCED_BY = f"""
+{{clones}}
 select coalesce({relation("g.tgrelid")} || ' ', '') || g.tgtype
        || case g.tgenabled when 'D' then ' disabled' when 'R' then ' replica' else ' always' end
 from pg_catalog.pg_trigger g
-where g.tgconstraint = k.oid and g.tgisinternal and g.tgenabled <> 'O'
+where g.tgconstraint {{these}} and g.tgisinternal and g.tgenabled <> 'O'
 """
 COLUMN_STATISTICS = """
 select a.attnum || ': ' || a.attstattarget
@@ -33,8 +44,13 @@ from unnest(y.polroles) r (oid)
 """
 
 
-def constraints(_versions: Versions) -> Kind:
+def constraints(versions: Versions) -> Kind:
     """Return the kind of tables' constraints; not null is told with the column."""
+    enforced_by = (
+        ENFORCED_BY.format(clones=CLONES, these="in (select o.oid from o)")
+        if versions.this(Feature.PARTITIONED_FOREIGN_KEYS)
+        else ENFORCED_BY.format(clones="", these="= k.oid")
+    )
     return Kind(
         kind="'constraint'",
         name=f"{quoted('k.conname')} || ' on ' || {TABLE}",
@@ -54,7 +70,7 @@ def constraints(_versions: Versions) -> Kind:
                 case when k.condeferred then 'initially deferred' else 'initially immediate' end
             end""",
             "inherited": flag("not k.conislocal and not c.relispartition"),
-            "triggers": f"case k.contype when 'f' then {in_order(ENFORCED_BY)} end",
+            "triggers": f"case k.contype when 'f' then {in_order(enforced_by)} end",
         },
     )
 
