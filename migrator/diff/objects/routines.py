@@ -53,6 +53,17 @@ join pg_catalog.pg_type at on at.oid = a.atttypid
 where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
 order by a.attnum
 """
+# Apart from what they are, which servers may print otherwise: a comment is what it is.
+COMMENTS_ON_ATTRIBUTES = f"""
+select {quoted("a.attname")} || ': ' || b.description
+from pg_catalog.pg_attribute a
+join pg_catalog.pg_description b
+  on b.objoid = a.attrelid
+ and b.objsubid = a.attnum
+ and b.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
+where a.attrelid = t.typrelid and not a.attisdropped
+order by a.attnum
+"""
 KIND_OF_TYPE = """
 case t.typtype
     when 'c' then 'composite type'
@@ -104,8 +115,9 @@ def routines(versions: Versions) -> Kind:
             "cost": "p.procost",
             "rows": "nullif(p.prorows, 0)",
             "support": routine("(to_jsonb(p) ->> 'prosupport')::pg_catalog.regproc"),
-            "settings": "p.proconfig",
+            "settings": in_order("select s from unnest(p.proconfig) s"),
             "transforms": in_order(f"select {type_name('f.oid')} from unnest(p.protrftypes) f (oid)"),
+            "of sets": "case g.aggkind when 'o' then 'ordered' when 'h' then 'hypothetical' end",
             "transition function": routine("g.aggtransfn"),
             "state": type_name("g.aggtranstype"),
             "state size": "nullif(g.aggtransspace, 0)",
@@ -151,6 +163,7 @@ def types(versions: Versions) -> Kind:
         properties={
             "labels": listed(ENUM_LABELS),
             "attributes": listed(ATTRIBUTES),
+            "comments on attributes": listed(COMMENTS_ON_ATTRIBUTES),
             "base type": f"case t.typtype when 'd' then {type_name('t.typbasetype', 't.typtypmod')} end",
             "not null": flag("t.typnotnull"),
             "default": "t.typdefault",
