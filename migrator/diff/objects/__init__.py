@@ -8,6 +8,7 @@ KINDS = (
     whole.databases,
     whole.settings,
     whole.extensions,
+    whole.extension_versions,
     relations.schemas,
     whole.default_privileges,
     routines.types,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.diff.objects.kind import Kind, in_order, privileges, quoted, role
+from migrator.diff.objects.kind import Kind, flag, in_order, privileges, quoted, role
 from migrator.pg.builtin_grants import CATALOGS
 from migrator.pg.catalog import not_of_extension
 from migrator.pg.database import READ_ONLY
@@ -51,7 +51,11 @@ def databases(_versions: Versions) -> Kind:
         catalog="pg_database",
         oid="d.oid",
         found="pg_catalog.pg_database d where d.datname = current_database()",
-        properties={"connection limit": "nullif(d.datconnlimit, -1)"},
+        properties={
+            "connection limit": "nullif(d.datconnlimit, -1)",
+            "template": flag("d.datistemplate"),
+            "no connections": flag("not d.datallowconn"),
+        },
         owner="d.datdba",
         acl="d.datacl",
         default_acl="'d'",
@@ -59,7 +63,7 @@ def databases(_versions: Versions) -> Kind:
 
 
 def settings(_versions: Versions) -> Kind:
-    """Return the kind, of the database and of roles in it; the read-only default is the fence's."""
+    """Return the kind, of the database and of roles in it; its read-only default is the fence's."""
     return Kind(
         kind="'setting'",
         name=f"{quoted('s.name')} || coalesce(' of role ' || {quoted('s.role')}, '')",
@@ -76,29 +80,45 @@ def settings(_versions: Versions) -> Kind:
                 select oid from pg_catalog.pg_database where datname = current_database()
             )
         ) s
-        where s.name <> '{READ_ONLY}'""",
+        where s.name <> '{READ_ONLY}' or s.role is not null""",
         properties={"value": "s.value"},
     )
 
 
 def extensions(_versions: Versions) -> Kind:
-    """Return the kind; a version is told with the one that would be created now."""
+    """Return the kind; their versions are told apart."""
     return Kind(
         kind="'extension'",
         name=quoted("x.extname"),
         catalog="pg_extension",
         oid="x.oid",
         found="""pg_catalog.pg_extension x
-            join pg_catalog.pg_namespace n on n.oid = x.extnamespace
+            join pg_catalog.pg_namespace n on n.oid = x.extnamespace""",
+        properties={"schema": quoted("n.nspname")},
+        owner="x.extowner",
+    )
+
+
+def extension_versions(_versions: Versions) -> Kind:
+    """Return the kind; a version is told with the one that would be created now.
+
+    For that the server reads the control files of all extensions, and refuses where one of them is broken:
+    the extensions' other properties are compared all the same.
+    """
+    return Kind(
+        kind="'extension'",
+        name=quoted("x.extname"),
+        of=f"'extension ' || {quoted('x.extname')}",
+        catalog="",
+        oid="x.oid",
+        found="""pg_catalog.pg_extension x
             left join pg_catalog.pg_available_extensions v on v.name = x.extname""",
         properties={
-            "schema": quoted("n.nspname"),
             "version": """x.extversion || case
                 when v.default_version = x.extversion then ' (default)'
                 else coalesce(' (default is ' || v.default_version || ')', '')
             end""",
         },
-        owner="x.extowner",
     )
 
 
