@@ -24,6 +24,8 @@ CATALOGS = (
     ("pg_language", "lanowner", "lanacl", "'l'"),
     ("pg_type", "typowner", "typacl", "'T'"),
     ("pg_namespace", "nspowner", "nspacl", "'n'"),
+    ("pg_foreign_data_wrapper", "fdwowner", "fdwacl", "'F'"),
+    ("pg_foreign_server", "srvowner", "srvacl", "'S'"),
 )
 # Objects below 16384 were made by initdb; schema public is looked after by itself.
 CHANGED = """
@@ -40,7 +42,13 @@ where o.oid < 16384
   and o.{acl} is distinct from i.initprivs
 """
 READ = """
-select case i.type when 'view' then 'table' when 'aggregate' then 'function' else i.type end as kind,
+select case i.type
+           when 'view' then 'table'
+           when 'aggregate' then 'function'
+           when 'foreign-data wrapper' then 'foreign data wrapper'
+           when 'server' then 'foreign server'
+           else i.type
+       end as kind,
        i.identity,
        pg_catalog.pg_get_userbyid(c.owner)::text as owner,
        {now} as now,
