@@ -52,7 +52,7 @@ AFTER_ROWS = frozenset(
         "trigger",
     )
 )
-PROPERTIES_AFTER_ROWS = ("row security", "forced row security", "replica identity")
+PROPERTIES_AFTER_ROWS = ("not populated", "row security", "forced row security", "replica identity")
 # A view that needs a primary key stands in for itself until there is one.
 VIEWS, OF_VIEWS = ("view", "materialized view"), ("definition", "columns")
 BEFORE_CUTOVER = (State.SCHEMA_COPIED, State.REPLICATING, State.SEQ_SYNCED)

@@ -89,13 +89,7 @@ class Kind:
         if self.acl:
             told["privileges"] = privileges(self.owner, self.acl, self.default_acl, versions)
         if self.catalog:
-            description, label = SHARED.get(self.catalog, ("pg_description", "pg_seclabel"))
-            part = "" if self.catalog in SHARED else "and {}.objsubid = " + self.part
-            told["comment"] = COMMENT.format(
-                description=description, oid=self.oid, catalog=self.catalog, part=part.format("about")
-            )
-            labels = LABELS.format(label=label, oid=self.oid, catalog=self.catalog, part=part.format("label"))
-            told["security labels"] = in_order(labels)
+            told |= about(self.catalog, self.oid, self.part)
         return QUESTION.format(
             kind=self.kind,
             name=self.name,
@@ -103,6 +97,15 @@ class Kind:
             properties=", ".join(f"'{name}', {expression}" for name, expression in told.items()),
             found=self.found,
         )
+
+
+def about(catalog: str, oid: str, number: str = "0") -> dict[str, str]:
+    """Return the SQL of an object's comment and security labels, or of the part of it with that number."""
+    description, label = SHARED.get(catalog, ("pg_description", "pg_seclabel"))
+    part = "" if catalog in SHARED else "and {}.objsubid = " + number
+    comment = COMMENT.format(description=description, oid=oid, catalog=catalog, part=part.format("about"))
+    labels = LABELS.format(label=label, oid=oid, catalog=catalog, part=part.format("label"))
+    return {"comment": comment, "security labels": in_order(labels)}
 
 
 def quoted(name: str) -> str:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from migrator.diff.found import RELATION, mine
 from migrator.diff.objects.kind import (
     Kind,
+    about,
     collation,
     flag,
     in_order,
     listed,
+    privileges,
     qualified,
     quoted,
     relation,
@@ -89,6 +91,11 @@ left join lateral (
 """
 
 
+def unless_view(expression: str) -> str:
+    """Return the SQL of what is told with the view where it is of one."""
+    return f"case when c.relkind not in ('v', 'm') then {expression} end"
+
+
 def schemas(_versions: Versions) -> Kind:
     """Return the kind."""
     return Kind(
@@ -103,17 +110,24 @@ def schemas(_versions: Versions) -> Kind:
     )
 
 
-def relations(_versions: Versions) -> Kind:
+def relations(versions: Versions) -> Kind:
     """Return the kind of tables, partitioned or not, foreign tables, views and materialized views."""
+    of_row_type = {
+        f"{name} of row type": expression for name, expression in about("pg_type", "y.oid").items()
+    }
     return Kind(
         kind=KIND_OF_RELATION,
         name=qualified("c.relname"),
         of=OF_SCHEMA,
         catalog="pg_class",
         oid="c.oid",
-        found=RELATION.format(more="left join pg_catalog.pg_foreign_table f on f.ftrelid = c.oid"),
+        found=RELATION.format(
+            more="""left join pg_catalog.pg_foreign_table f on f.ftrelid = c.oid
+                    left join pg_catalog.pg_type y on y.oid = c.reltype"""
+        ),
         properties={
             "persistence": "case c.relpersistence when 'u' then 'unlogged' end",
+            "not populated": flag("not c.relispopulated and c.relkind = 'm'"),
             "partition of": f"case when c.relispartition then ({PARENTS}) end",
             "bound": "pg_catalog.pg_get_expr(c.relpartbound, c.oid)",
             "partition key": "case c.relkind when 'p' then pg_catalog.pg_get_partkeydef(c.oid) end",
@@ -135,6 +149,12 @@ def relations(_versions: Versions) -> Kind:
             "column order": f"case when c.relkind not in ('v', 'm') then {listed(COLUMN_ORDER)} end",
             "columns": f"case when c.relkind in ('v', 'm') then {listed(COLUMNS_OF_VIEW)} end",
             "definition": "case when c.relkind in ('v', 'm') then pg_catalog.pg_get_viewdef(c.oid) end",
+            # Nearly all are as they were made, which need not be told.
+            "privileges of row type": f"""case when y.typacl is not null then nullif(
+                {privileges("y.typowner", "y.typacl", "'T'", versions)},
+                {privileges("y.typowner", "null::aclitem[]", "'T'", versions)}
+            ) end""",
+            **of_row_type,
         },
         owner="c.relowner",
         acl="c.relacl",
@@ -143,7 +163,7 @@ def relations(_versions: Versions) -> Kind:
 
 
 def columns(versions: Versions) -> Kind:
-    """Return the kind of tables' columns; those of views are told with them."""
+    """Return the kind; what views' columns are is told with the views, what was set for them with these."""
     generated = "a.attgenerated" if versions.this(Feature.GENERATED_COLUMNS) else "''"
     not_valid = NOT_VALID_NOT_NULL if versions.this(Feature.NAMED_NOT_NULL) else "false"
     identity = "true" if versions.both(Feature.IDENTITY_OF_PARTITIONS) else "not c.relispartition"
@@ -160,14 +180,15 @@ def columns(versions: Versions) -> Kind:
                       on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                     join pg_catalog.pg_type t on t.oid = a.atttypid
                     left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum"""
-        )
-        + " and c.relkind in ('r', 'p', 'f')",
+        ),
         properties={
-            "type": type_name("a.atttypid", "a.atttypmod"),
-            "collation": collation("a.attcollation", "t.typcollation"),
+            "type": unless_view(type_name("a.atttypid", "a.atttypmod")),
+            "collation": unless_view(collation("a.attcollation", "t.typcollation")),
             "not null": flag("a.attnotnull"),
             "not null not valid": flag(not_valid),
-            "default": f"case {generated} when '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end",
+            "default": unless_view(
+                f"case {generated} when '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end"
+            ),
             "identity": f"""case when {identity} then
                 case a.attidentity when 'a' then 'always' when 'd' then 'by default' end
             end""",
