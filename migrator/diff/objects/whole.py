@@ -18,7 +18,7 @@ IN_SCHEMA = """
 (select ' in schema ' || {name} from pg_catalog.pg_namespace n where n.oid = d.defaclnamespace)
 """
 CHANGED = """
-select 'pg_catalog.{catalog}'::pg_catalog.regclass as class, o.oid as object, o.{owner} as owner,
+select 'pg_catalog.{catalog}'::pg_catalog.regclass as class, o.oid as object, 0 as part, o.{owner} as owner,
        o.{acl} as acl, ({kind})::"char" as letter
 from pg_catalog.{catalog} o
 left join pg_catalog.pg_init_privs i
@@ -31,6 +31,24 @@ where o.{acl} is distinct from i.initprivs
            from pg_catalog.pg_depend e
            where e.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
              and e.objid = o.oid
+             and e.deptype = 'e'))
+"""
+CHANGED_COLUMNS = """
+select 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, a.attnum, c.relowner, a.attacl, 'c'::"char"
+from pg_catalog.pg_attribute a
+join pg_catalog.pg_class c on c.oid = a.attrelid
+left join pg_catalog.pg_init_privs i
+       on i.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      and i.objoid = a.attrelid
+      and i.objsubid = a.attnum
+where a.attacl is distinct from i.initprivs
+  and not a.attisdropped
+  and (c.oid < 16384
+       or exists (
+           select
+           from pg_catalog.pg_depend e
+           where e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+             and e.objid = c.oid
              and e.deptype = 'e'))
 """
 # What initdb grants on these is not recorded, and each version has others of them.
@@ -161,16 +179,16 @@ def default_privileges(versions: Versions) -> Kind:
 
 def built_in_privileges(versions: Versions) -> Kind:
     """Return the kind: what was granted and revoked on objects of PostgreSQL's own, and of extensions."""
-    changed = " union all ".join(
+    changed = [
         CHANGED.format(catalog=catalog, owner=owner, acl=acl, kind=letter) + AS_MADE.get(catalog, "")
         for catalog, owner, acl, letter in CATALOGS
-    )
+    ]
     return Kind(
         kind="'privileges on'",
         name="i.type || ' ' || i.identity",
         catalog="",
         oid="o.object",
-        found=f"""({changed}) o
-            cross join lateral pg_catalog.pg_identify_object(o.class, o.object, 0) i""",
+        found=f"""({" union all ".join((*changed, CHANGED_COLUMNS))}) o
+            cross join lateral pg_catalog.pg_identify_object(o.class, o.object, o.part) i""",
         properties={"privileges": privileges("o.owner", "o.acl", "o.letter", versions)},
     )
