@@ -13,12 +13,17 @@ ORDER = ("only on the source", "only on the destination", "differs", "expected",
 DIFFERENCES = ORDER[:3]
 LEFT_ASIDE = (
     "publications and subscriptions",
+    "roles, their memberships and settings, privileges on parameters",
     "tablespaces",
     "large objects",
     "encoding and locale of the database",
     "positions of sequences",
     "secrets in options of foreign servers and user mappings",
     "the database's default_transaction_read_only",
+    "members of extensions, but for the privileges on them",
+    "what was made on tables of extensions and PostgreSQL's own",
+    "comments and security labels on constraints and triggers that a partition has from its root",
+    "security labels on attributes of composite types",
     "migrator's own objects",
 )
 
