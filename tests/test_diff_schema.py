@@ -90,6 +90,13 @@ ON_DESTINATION: dict[str, str] = {
     "alter table h.spare alter d set (n_distinct = 9)": "column h.spare.d options",
     "comment on column h.spare.e is 'another'": "column h.spare.e comment",
     "grant select (f) on h.spare to hairy_reader": "column h.spare.f privileges",
+    "alter function h.twice(int) depends on extension hstore":
+        "function h.twice(integer) depends on extensions",
+    "alter materialized view h.counts_again depends on extension hstore":
+        "materialized view h.counts_again depends on extensions",
+    "alter index h.orders_alone depends on extension hstore": "index h.orders_alone depends on extensions",
+    "alter trigger tell on h.tree depends on extension hstore":
+        "trigger tell on h.tree depends on extensions",
     "comment on column h.keyed.n is 'another'": "column h.keyed.n comment",
     "grant select (times) on h.keyed to hairy_owner": "column h.keyed.times privileges",
     "comment on column h.keyed_again.id is 'another'": "",
@@ -104,6 +111,8 @@ ON_DESTINATION: dict[str, str] = {
     "comment on type h.sorted is 'another'": "view h.sorted options,comment of row type",
     "grant usage on type h.by_index to public": "",
     "comment on column h.money.tags is 'another'": "composite type h.money comments on attributes",
+    "grant select (rolname) on pg_catalog.pg_authid to hairy_owner":
+        "privileges on table column pg_catalog.pg_authid.rolname >",
     "grant usage on foreign data wrapper postgres_fdw to hairy_owner":
         "privileges on foreign-data wrapper postgres_fdw >",
     "do $$ begin execute format('alter role hairy_reader in database %I set default_transaction_read_only"

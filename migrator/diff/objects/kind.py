@@ -108,6 +108,19 @@ def about(catalog: str, oid: str, number: str = "0") -> dict[str, str]:
     return {"comment": comment, "security labels": in_order(labels)}
 
 
+def depends_on(catalog: str, oid: str) -> str:
+    """Return the SQL of the extensions that an object was said to be dropped with."""
+    return in_order(f"""
+        select {quoted("dropped_with.extname")}
+        from pg_catalog.pg_depend depends
+        join pg_catalog.pg_extension dropped_with on dropped_with.oid = depends.refobjid
+        where depends.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
+          and depends.objid = {oid}
+          and depends.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+          and depends.deptype = 'x'
+    """)
+
+
 def quoted(name: str) -> str:
     """Return the SQL that quotes a name if it is not all small letters, digits and underscores."""
     return (

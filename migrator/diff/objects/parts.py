@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrator.diff.found import FENCE, OF_ROOT, RELATION, mine
-from migrator.diff.objects.kind import Kind, flag, in_order, listed, qualified, quoted, relation, role
+from migrator.diff.objects.kind import (
+    Kind,
+    depends_on,
+    flag,
+    in_order,
+    listed,
+    qualified,
+    quoted,
+    relation,
+    role,
+)
 from migrator.diff.objects.relations import OF_RELATION
 from migrator.pg.versions import Feature
 
@@ -122,6 +132,7 @@ def indexes(_versions: Versions) -> Kind:
                 select {relation("h.inhparent")} from pg_catalog.pg_inherits h where h.inhrelid = x.oid
             )""",
             "statistics": listed(COLUMN_STATISTICS),
+            "depends on extensions": depends_on("pg_class", "x.oid"),
         },
     )
 
@@ -148,6 +159,7 @@ def triggers(_versions: Versions) -> Kind:
             "state": "case when u.oid is not null and g.tgenabled = 'O' then 'enabled' else "
             + ENABLED.format(column="g.tgenabled")
             + " end",
+            "depends on extensions": depends_on("pg_trigger", "g.oid"),
         },
     )
 

@@ -9,6 +9,7 @@ from migrator.diff.objects.kind import (
     Kind,
     about,
     collation,
+    depends_on,
     flag,
     in_order,
     listed,
@@ -149,6 +150,7 @@ def relations(versions: Versions) -> Kind:
             "column order": f"case when c.relkind not in ('v', 'm') then {listed(COLUMN_ORDER)} end",
             "columns": f"case when c.relkind in ('v', 'm') then {listed(COLUMNS_OF_VIEW)} end",
             "definition": "case when c.relkind in ('v', 'm') then pg_catalog.pg_get_viewdef(c.oid) end",
+            "depends on extensions": f"case c.relkind when 'm' then {depends_on('pg_class', 'c.oid')} end",
             # Nearly all are as they were made, which need not be told.
             "privileges of row type": f"""case when y.typacl is not null then nullif(
                 {privileges("y.typowner", "y.typacl", "'T'", versions)},
