@@ -243,6 +243,14 @@ def test_a_value_of_20_mb_arrives_unchanged_in_binary_and_in_text(
     assert contents(destination_database) == contents(source_database)
 
 
+def test_our_sessions_read_a_null_in_an_array_whatever_the_database_says(source_database: str) -> None:
+    with connect(source_database) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("alter database {} set array_nulls = off").format(name))
+    with ReadSession.open(source_database, side="source", application="migrator-test") as session:
+        assert session.value("select '{NULL}'::text[]") == [None]
+
+
 def contents(url: str) -> Any:
     with connect(url) as connection:
         return connection.execute(
