@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from migrator.diff.hash_chain import DEPTH, chain, exclusive_or, mark
 from migrator.diff.hash_functions import (
     DIGEST,
     EXTENDED,
@@ -87,9 +88,6 @@ SETTINGS = """
 select name, setting
 from (select n as name, pg_catalog.current_setting(n) as setting from unnest(%s::text[]) n) s
 """
-
-# How many columns' hashes are put into each other: an expression's depth is limited.
-DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -185,17 +183,17 @@ class RowHash:
             if (function := self._function(column, how)) is None:
                 others.append(value)
             elif column.nullable:
-                known = sql.SQL(function).format(value=value, seed=_mark(2 * number))
-                apart.append(sql.SQL("coalesce({}, {})").format(known, _mark(2 * number + 1)))
+                known = sql.SQL(function).format(value=value, seed=mark(2 * number))
+                apart.append(sql.SQL("coalesce({}, {})").format(known, mark(2 * number + 1)))
             else:
                 strict.append((function, value))
         if others:
-            apart.append(sql.SQL(RECORD).format(row=_row(others), seed=_mark(0)))
+            apart.append(sql.SQL(RECORD).format(row=_row(others), seed=mark(0)))
         for begin in range(DEPTH, len(strict), DEPTH):
-            seed = sql.SQL("{}").format(_mark(-begin))
-            apart.append(_chain(strict[begin : begin + DEPTH], seed))
-        seed = _exclusive_or(apart or [sql.Literal(0)])
-        return _chain(strict[:DEPTH], seed) if strict else sql.SQL(MIXED).format(seed=seed)
+            seed = sql.SQL("{}").format(mark(-begin))
+            apart.append(chain(strict[begin : begin + DEPTH], seed))
+        seed = exclusive_or(apart or [sql.Literal(0)])
+        return chain(strict[:DEPTH], seed) if strict else sql.SQL(MIXED).format(seed=seed)
 
     def _function(self, column: Column, how: Way) -> str | None:
         """Return what hashes one column as ``_native`` has it, if it can be called by its name."""
@@ -277,28 +275,6 @@ def _row(columns: list[sql.Composable]) -> sql.Composed:
 
 def _texts(columns: list[sql.Composable]) -> sql.Composed:
     return sql.SQL("array[{}]::text[]").format(sql.SQL(", ").join(columns))
-
-
-def _chain(columns: list[tuple[str, sql.Composable]], seed: sql.Composed) -> sql.Composed:
-    for function, value in columns:
-        seed = sql.SQL(function).format(value=value, seed=seed)
-    return seed
-
-
-def _exclusive_or(hashes: list[sql.Composable]) -> sql.Composed:
-    """Put hashes together as a tree: one after the other, a thousand are too deep for a server's stack."""
-    while len(hashes) > 1:
-        pairs = [hashes[number : number + 2] for number in range(0, len(hashes), 2)]
-        hashes = [sql.SQL("({})").format(sql.SQL(" # ").join(pair)) for pair in pairs]
-    return sql.Composed(hashes)
-
-
-def _mark(number: int) -> int:
-    """Return a number of 64 bits that has nothing to do with any other one's, as splitmix64 makes them."""
-    mixed = (number + 1) * 0x9E3779B97F4A7C15 % 2**64
-    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
-    return (mixed ^ mixed >> 31) - 2**63
 
 
 def _is_common(both: Reader, function: str) -> bool:

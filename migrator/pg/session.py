@@ -77,10 +77,7 @@ select pg_catalog.pg_backend_pid() as pid,
        pg_catalog.current_setting('default_transaction_read_only') as read_only,
        {superuser} as superuser
 """
-PIN = """
-select pg_catalog.set_config(name, value, false)
-from unnest(%s::text[], %s::text[]) as pin (name, value)
-"""
+PIN = "select pg_catalog.set_config(name, value, false) from unnest(%s::text[], %s::text[]) p (name, value)"
 # What psycopg logs of a broken connection, we raise; our stderr holds our own lines only.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 LOCK_TIMEOUT = """
