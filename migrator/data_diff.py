@@ -20,7 +20,7 @@ from migrator.diff.fix import script, statements
 from migrator.diff.outcomes import told
 from migrator.diff.pairs import Pairs, Wanted
 from migrator.diff.proven import Proven, definition
-from migrator.diff.roots import large_objects, left_aside, roots, tables_of_both
+from migrator.diff.roots import large_objects, left_out, roots, tables_of_both
 from migrator.diff.run import Comparison
 from migrator.diff.subject import Options, Subject, choose
 from migrator.diff.visibility import position
@@ -124,7 +124,7 @@ def diff_databases(
     )
     with reading(config, None, emit) as ctx:
         wanted, missing = tables_of_both(ctx.source, ctx.destination)
-        subject = Subject(wanted, missing, left_out=left_aside(ctx.source, ctx.destination))
+        subject = Subject(wanted, missing, left_out=left_out(ctx.source, ctx.destination))
         with keeping(ctx, store, options) as keep:
             return _compare(ctx, subject, options, keep=keep)
 
@@ -158,7 +158,8 @@ def _compare(
     started = ctx.now()
     halted = threading.Event()
     applied = Applied(ctx, NAME, timeout=options.timeout, halted=halted)
-    choose(subject, options.patterns, roots(ctx.source) if options.patterns else {})
+    if options.patterns:
+        choose(subject, options.patterns, roots(ctx.source))
     work = None
     if options.only_count:
         kept = keep(COUNT) if keep else None

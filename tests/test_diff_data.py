@@ -169,7 +169,7 @@ def test_equal_sides_are_equal_and_few_bytes_say_so(moved: Road) -> None:
         diff(moved, "typed", "no_such_table")
 
 
-def test_large_objects_are_told_as_left_aside(moved: Road) -> None:
+def test_large_objects_are_told_as_left_out(moved: Road) -> None:
     with connect(moved.source) as connection:
         connection.execute("select lo_create(4711)")
     report = diff(moved, anew=True)

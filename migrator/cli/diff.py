@@ -102,15 +102,17 @@ def command(
         diff_schema.run(options, source, destination, shadow=shadow, ddl=ddl)
         return
     _refuse_of_schemas(shadow, ddl)
-    _refuse_counted(only_count, fix_sql)
     from migrator.data_diff import Options as Asked
 
     fixes = fix_sql is not None and not repair
     asked = Asked(tables, jobs or 0, rows, rounds, timeout, only_count, fix=fixes, anew=anew)
     if repair:
-        _refuse_without_repair(source, only_count)
+        _refuse_without_repair(source)
+        _refuse_counted(only_count, "--repair", hint="migrator diff --repair")
         diff_repair.run(options, asked, fix_sql)
         return
+    if fixes:
+        _refuse_counted(only_count, "--fix-sql", hint="the same command without --count")
     if source and destination:
         report = _between(options, source, destination, asked)
     else:
@@ -146,24 +148,16 @@ def _refuse_of_schemas(shadow: bool, ddl: bool) -> None:
         )
 
 
-def _refuse_counted(only_count: bool, fix_sql: Path | None) -> None:
-    if only_count and fix_sql is not None:
-        raise UsageProblem(
-            "--fix-sql needs to know the rows, and --count does not look into them",
-            hint="the same command without --count",
-        )
+def _refuse_counted(only_count: bool, asked: str, *, hint: str) -> None:
+    if only_count:
+        raise UsageProblem(f"{asked} needs to know the rows, and --count does not look into them", hint=hint)
 
 
-def _refuse_without_repair(source: str | None, only_count: bool) -> None:
+def _refuse_without_repair(source: str | None) -> None:
     if source:
         raise UsageProblem(
             "--repair is for a migration: of two databases nobody knows which is right",
             hint="the same command with --fix-sql FILE instead, which writes what would mend the rows",
-        )
-    if only_count:
-        raise UsageProblem(
-            "--repair needs to know the rows, and --count does not look into them",
-            hint="migrator diff --repair",
         )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from migrator.diff.questions import has_null
-from migrator.diff.scan import buckets_for, first_buckets
+from migrator.diff.scan import buckets_for, copies_of, first_buckets, unlike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,11 +88,10 @@ class Finder:
             chosen, _more = first_buckets(left, *sums)
             left = left[len(chosen) :]
             here, there = (
-                Counter({(tuple(row.key), str(row.hash)): row.copies for row in rows})
+                copies_of([rows])
                 for rows in self._ask(partial(self._asked.rows, count=count, buckets=chosen))
             )
-            unlike = (here - there) + (there - here)
-            held += sorted({key if self._asked.key else (hashed,) for key, hashed in unlike}, key=str)
+            held += unlike(here, there, keyed=bool(self._asked.key))
             while len(held) >= at_once or (held and not left):
                 yield held[:at_once]
                 held = held[at_once:]

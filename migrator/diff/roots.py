@@ -38,22 +38,18 @@ join pg_catalog.pg_class c on c.oid = t.oid and c.relkind = 'r'
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 order by 1, 2, 3, 4
 """
-FOREIGN = f"""
+NAMES = f"""
 select n.nspname as schema, c.relname as name
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where c.relkind = 'f'
-  and {USER_SCHEMA}
-  and {NOT_OF_EXTENSION}
+where {USER_SCHEMA}
 """
+FOREIGN = f"{NAMES} and c.relkind = 'f' and {NOT_OF_EXTENSION}"
 # Tables that are an extension's, where they hold rows; not those that never had any.
 OF_EXTENSION = f"""
-select n.nspname as schema, c.relname as name
-from pg_catalog.pg_class c
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where c.relkind = 'r'
-  and {USER_SCHEMA}
-  and not ({NOT_OF_EXTENSION})
+{NAMES}
+  and c.relkind = 'r'
+  and not {NOT_OF_EXTENSION}
   and pg_catalog.pg_relation_size(c.oid) > 0
 """
 LARGE_OBJECTS = "select count(*) from pg_catalog.pg_largeobject_metadata"
@@ -97,8 +93,8 @@ def foreign_tables(session: ReadSession) -> list[tuple[str, str]]:
     return [(row.schema, row.name) for row in session.rows(FOREIGN)]
 
 
-def left_aside(*sessions: ReadSession) -> dict[str, int]:
-    """Return how much a comparison of tables leaves aside that any of the databases has, by the reason."""
+def left_out(*sessions: ReadSession) -> dict[str, int]:
+    """Return how much a comparison of tables leaves out that any of the databases has, by the reason."""
     found: dict[str, set[Name]] = defaultdict(set)
     for session in sessions:
         found["foreign"].update(foreign_tables(session))

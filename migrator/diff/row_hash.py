@@ -113,8 +113,8 @@ class RowHash:
     def __init__(self, both: Reader) -> None:
         """Choose by what both servers are; raises Unreachable where sessions do not print as they must."""
         versions = [session.version for session in both]
-        # Before 12 floating-point numbers were printed by another rule; scalars are compared as bytes then,
-        # what is inside of other types to 15 digits.
+        # Before 12 floating-point numbers were printed by another rule; they are compared as bytes then,
+        # but inside of composites and ranges to 15 digits.
         self.plain_floats = not all(has(v, Feature.SHORTEST_FLOATS) for v in versions)
         self.prepare(both)
         encodings = {session.value(ENCODING) for session in both}

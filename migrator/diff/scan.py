@@ -35,6 +35,8 @@ PASSES, SUSPECTS, WITHOUT_KEY = 5, 100_000, 1000
 
 # By bucket: how many rows, and the sum of their hashes.
 Sums = dict[int, tuple[int, int]]
+# How many rows there are by key and hash.
+Copies = Counter[tuple[tuple[str, ...], str]]
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,10 @@ class Scanner:
             chosen, _more = first_buckets(different, here, there)
             different = different[len(chosen) :]
             fetch: Ask = partial(_rows_of, asked.rows, count, chosen)
-            mine, theirs = (_copies(parts) for parts in self._both(unit, snapshots, fetch))
+            mine, theirs = (copies_of(parts) for parts in self._both(unit, snapshots, fetch))
             if self._is_rewritten(unit):
                 return Scanned(rows, failure="it was truncated or rewritten meanwhile")
-            left = (mine - theirs) + (theirs - mine)
-            suspects += sorted({key if asked.key else (hashed,) for key, hashed in left}, key=str)
+            suspects += unlike(mine, theirs, keyed=bool(asked.key))
             if not different or len(suspects) >= most:
                 break
         if has_null(suspects):
@@ -179,12 +180,18 @@ def _added(parts: list[list[Any]]) -> Sums:
     return {bucket: sums for bucket, sums in total.items() if sums[0]}
 
 
-def _copies(parts: list[list[Any]]) -> Counter[tuple[tuple[str, ...], str]]:
+def copies_of(parts: list[list[Any]]) -> Copies:
     """Return how many rows there are by key and hash; equal ones without a key may lie in several parts."""
-    found: Counter[tuple[tuple[str, ...], str]] = Counter()
+    found: Copies = Counter()
     for row in (row for part in parts for row in part):
         found[tuple(row.key), str(row.hash)] += row.copies
     return found
+
+
+def unlike(here: Copies, there: Copies, *, keyed: bool) -> list[tuple[str, ...]]:
+    """Return the keys, or where there are none the hashes, of which the sides have not the same."""
+    left = (here - there) + (there - here)
+    return sorted({key if keyed else (hashed,) for key, hashed in left}, key=str)
 
 
 def _rows(sums: Sums) -> int:

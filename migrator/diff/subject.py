@@ -53,8 +53,6 @@ def choose(subject: Subject, patterns: tuple[str, ...], roots: Mapping[Name, Nam
 
     A partition is named by the table at its root too: ``roots`` has it.
     """
-    if not patterns:
-        return
 
     def names_of(table: Wanted) -> list[str]:
         return [".".join(name) for name in (table.name, roots.get(table.name)) if name]

@@ -80,7 +80,7 @@ select pg_catalog.pg_backend_pid() as pid,
 PIN = "select pg_catalog.set_config(name, value, false) from unnest(%s::text[], %s::text[]) p (name, value)"
 # What psycopg logs of a broken connection, we raise; our stderr holds our own lines only.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
-LOCK_TIMEOUT = """
+BOUND = """
 select pg_catalog.set_config('lock_timeout', least(%s, reset_val::int * 9 / 10)::text, false),
        case when {superuser} then pg_catalog.set_config('deadlock_timeout', '50ms', false) end
 from pg_catalog.pg_settings
@@ -290,7 +290,7 @@ class WriteSession(ReadSession):
         shorten it. It is one check per wait: of a deadlock that closes after ours the other side
         would be the victim, so every wait ends before the server's ``deadlock_timeout`` does.
         """
-        self.execute(LOCK_TIMEOUT.format(superuser=SUPERUSER), [int(lock_timeout * 1000)])
+        self.execute(BOUND.format(superuser=SUPERUSER), [int(lock_timeout * 1000)])
         try:
             yield
         finally:

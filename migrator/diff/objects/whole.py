@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from migrator.diff.objects.kind import Kind, flag, in_order, privileges, quoted, role
 from migrator.pg.builtin_grants import CATALOGS
-from migrator.pg.catalog import not_of_extension
+from migrator.pg.catalog import NOT_OF_EXTENSION, not_of_extension
 from migrator.pg.database import READ_ONLY
 
 if TYPE_CHECKING:
@@ -25,15 +25,9 @@ left join pg_catalog.pg_init_privs i
        on i.classoid = 'pg_catalog.{catalog}'::pg_catalog.regclass and i.objoid = o.oid and i.objsubid = 0
 where o.{acl} is distinct from i.initprivs
   and o.oid <> coalesce(pg_catalog.to_regnamespace('public'), 0)
-  and (o.oid < 16384
-       or exists (
-           select
-           from pg_catalog.pg_depend e
-           where e.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
-             and e.objid = o.oid
-             and e.deptype = 'e'))
+  and (o.oid < 16384 or not {of_no_extension})
 """
-CHANGED_COLUMNS = """
+CHANGED_COLUMNS = f"""
 select 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, a.attnum, c.relowner, a.attacl, 'c'::"char"
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
@@ -43,13 +37,7 @@ left join pg_catalog.pg_init_privs i
       and i.objsubid = a.attnum
 where a.attacl is distinct from i.initprivs
   and not a.attisdropped
-  and (c.oid < 16384
-       or exists (
-           select
-           from pg_catalog.pg_depend e
-           where e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-             and e.objid = c.oid
-             and e.deptype = 'e'))
+  and (c.oid < 16384 or not {NOT_OF_EXTENSION})
 """
 # What initdb grants on these is not recorded, and each version has others of them.
 AS_MADE = {
@@ -180,7 +168,14 @@ def default_privileges(versions: Versions) -> Kind:
 def built_in_privileges(versions: Versions) -> Kind:
     """Return the kind: what was granted and revoked on objects of PostgreSQL's own, and of extensions."""
     changed = [
-        CHANGED.format(catalog=catalog, owner=owner, acl=acl, kind=letter) + AS_MADE.get(catalog, "")
+        CHANGED.format(
+            catalog=catalog,
+            owner=owner,
+            acl=acl,
+            kind=letter,
+            of_no_extension=not_of_extension(catalog, "o.oid"),
+        )
+        + AS_MADE.get(catalog, "")
         for catalog, owner, acl, letter in CATALOGS
     ]
     return Kind(
